@@ -1,0 +1,283 @@
+#include "core/io/file.h"
+
+#include "core/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int machine_open(void *user, const char *path, int flags)
+{
+    (void)user;
+    return open(path, flags | O_CLOEXEC, 0666);
+}
+
+static int64_t machine_read(void *user, int fd, void *to, size_t n)
+{
+    (void)user;
+    return read(fd, to, n);
+}
+
+static int64_t machine_write(void *user, int fd, const void *from, size_t n)
+{
+    (void)user;
+    return write(fd, from, n);
+}
+
+static int machine_sync(void *user, int fd)
+{
+    (void)user;
+    return fsync(fd);
+}
+
+static int machine_close(void *user, int fd)
+{
+    (void)user;
+    return close(fd);
+}
+
+static int machine_rename(void *user, const char *from, const char *to)
+{
+    (void)user;
+    return rename(from, to);
+}
+
+static int machine_unlink(void *user, const char *path)
+{
+    (void)user;
+    return unlink(path);
+}
+
+const ath_io ath_io_machine = {
+    .open = machine_open,
+    .read = machine_read,
+    .write = machine_write,
+    .sync = machine_sync,
+    .close = machine_close,
+    .rename = machine_rename,
+    .unlink = machine_unlink,
+};
+
+static const ath_io *_Atomic current = &ath_io_machine;
+
+void ath_io_replace(const ath_io *io)
+{
+    atomic_store(&current, io ? io : &ath_io_machine);
+}
+
+/* The seam, with interrupted calls repeated. */
+
+static int io_open(const char *path, int flags)
+{
+    const ath_io *io = atomic_load(&current);
+    int fd;
+
+    do fd = io->open(io->user, path, flags);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int64_t io_read(int fd, void *to, size_t n)
+{
+    const ath_io *io = atomic_load(&current);
+    int64_t got;
+
+    do got = io->read(io->user, fd, to, n);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static int64_t io_write(int fd, const void *from, size_t n)
+{
+    const ath_io *io = atomic_load(&current);
+    int64_t put;
+
+    do put = io->write(io->user, fd, from, n);
+    while (put < 0 && errno == EINTR);
+    return put;
+}
+
+static int io_sync(int fd)
+{
+    const ath_io *io = atomic_load(&current);
+    int result;
+
+    do result = io->sync(io->user, fd);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
+
+/* An interrupted close has closed: repeating it could close another thread's file. */
+static int io_close(int fd)
+{
+    const ath_io *io = atomic_load(&current);
+    int result = io->close(io->user, fd);
+
+    return result < 0 && errno == EINTR ? 0 : result;
+}
+
+static int io_rename(const char *from, const char *to)
+{
+    const ath_io *io = atomic_load(&current);
+    int result;
+
+    do result = io->rename(io->user, from, to);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
+
+static void io_unlink(const char *path)
+{
+    const ath_io *io = atomic_load(&current);
+    int result;
+
+    do result = io->unlink(io->user, path);
+    while (result < 0 && errno == EINTR);
+}
+
+/* What is left of the file from `fd`, into memory that grows by doubling. */
+static ath_err read_rest(int fd, const char *path, size_t limit, char **out, size_t *n)
+{
+    enum { FIRST_BYTES = ATH_TORTURE ? 23 : 64 * 1024 };
+    ath_err err = ATH_OK;
+    char *bytes = NULL, *more = NULL;
+    size_t room = FIRST_BYTES, used = 0;
+
+    ATH_TRY_OUT(ATH_NEW(room, path, &bytes));
+    for (;;) {
+        int64_t got = io_read(fd, bytes + used, room - 1 - used);
+        ATH_TRY_OUT(ath_sys(got, path));
+        if (got == 0) break;
+        used += (size_t)got;
+        if (used > limit) {
+            err = ath_raise(ATH_ELIMIT, "%s: longer than %zu bytes", path, limit);
+            goto out;
+        }
+        if (used < room - 1) continue;
+        ATH_TRY_OUT(ATH_NEW(2 * room, path, &more));
+        memcpy(more, bytes, used);
+        ath_mem_free(&bytes);
+        bytes = more;
+        more = NULL;
+        room *= 2;
+    }
+    *out = bytes;
+    *n = used;
+    bytes = NULL;
+out:
+    ath_mem_free(&bytes);
+    return err;
+}
+
+ath_err ath_file_read(const char *path, size_t limit, char **out, size_t *n)
+{
+    int fd = io_open(path, O_RDONLY);
+
+    ATH_NEED(fd >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such file", path);
+    ATH_TRY(ath_sys(fd, path));
+    ath_err err = read_rest(fd, path, limit, out, n);
+    io_close(fd);
+    return err;
+}
+
+/* Bytes of the folder's part of a path, with its slash; 0 where it has none. */
+static size_t folder_bytes(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* ".name.process.number.tmp" beside path. The name is cut so that the whole stays a legal one. */
+static bool make_temp_name(ath_publish *p)
+{
+    static _Atomic uint32_t n_made;
+    size_t folder = folder_bytes(p->path);
+    int n = snprintf(p->temp, sizeof p->temp, "%.*s.%.200s.%lld.%u.tmp", (int)folder, p->path,
+                     p->path + folder, (long long)getpid(), atomic_fetch_add(&n_made, 1u));
+
+    return n > 0 && (size_t)n < sizeof p->temp;
+}
+
+ath_err ath_publish_begin(ath_publish *p, const char *path)
+{
+    int n = snprintf(p->path, sizeof p->path, "%s", path);
+
+    p->fd = -1;
+    p->temp[0] = 0;
+    ATH_NEED(n > 0, ATH_EINVAL, "publish: the path is empty");
+    ATH_NEED((size_t)n < sizeof p->path, ATH_ELIMIT, "%s: the path is too long", path);
+    do { /* a name can be taken by what a process of the same number left */
+        ATH_NEED(make_temp_name(p), ATH_ELIMIT, "%s: the path is too long", path);
+        p->fd = io_open(p->temp, O_WRONLY | O_CREAT | O_EXCL);
+    } while (p->fd < 0 && errno == EEXIST);
+    ath_err err = ath_sys(p->fd, p->temp);
+    if (err) p->temp[0] = 0;
+    return err;
+}
+
+ath_err ath_publish_put(ath_publish *p, const void *bytes, size_t n)
+{
+    for (const char *from = bytes; n > 0;) {
+        int64_t put = io_write(p->fd, from, n);
+        ATH_TRY(ath_sys(put, p->temp));
+        ATH_NEED(put > 0, ATH_EIO, "%s: nothing was written", p->temp);
+        from += put;
+        n -= (size_t)put;
+    }
+    return ATH_OK;
+}
+
+/* Makes the folder's entries last. Some file systems do not know how, and say EINVAL. */
+static ath_err sync_folder(const char *path)
+{
+    char folder[ATH_PATH_BYTES] = ".";
+    size_t n = folder_bytes(path);
+
+    if (n) snprintf(folder, sizeof folder, "%.*s", (int)n, path);
+    int fd = io_open(folder, O_RDONLY | O_DIRECTORY);
+    ATH_TRY(ath_sys(fd, folder));
+    int result = io_sync(fd);
+    ath_err err = result < 0 && errno == EINVAL ? ATH_OK : ath_sys(result, folder);
+    io_close(fd);
+    return err;
+}
+
+ath_err ath_publish_commit(ath_publish *p)
+{
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(ath_sys(io_sync(p->fd), p->temp));
+    int closed = io_close(p->fd);
+    p->fd = -1;
+    ATH_TRY_OUT(ath_sys(closed, p->temp));
+    ATH_TRY_OUT(ath_sys(io_rename(p->temp, p->path), p->path));
+    p->temp[0] = 0;
+    ATH_TRY_OUT(sync_folder(p->path));
+out:
+    ath_publish_discard(p);
+    return err;
+}
+
+void ath_publish_discard(ath_publish *p)
+{
+    if (!p->temp[0]) return;
+    if (p->fd >= 0) io_close(p->fd);
+    io_unlink(p->temp);
+    p->fd = -1;
+    p->temp[0] = 0;
+}
+
+ath_err ath_file_publish(const char *path, const void *bytes, size_t n)
+{
+    ath_publish p;
+    ath_err err = ATH_OK;
+
+    ATH_TRY(ath_publish_begin(&p, path));
+    ATH_TRY_OUT(ath_publish_put(&p, bytes, n));
+    ATH_TRY_OUT(ath_publish_commit(&p));
+out:
+    ath_publish_discard(&p);
+    return err;
+}
