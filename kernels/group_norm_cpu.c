@@ -1,0 +1,311 @@
+#include "kernels/blocks.h"
+#include "kernels/group_norm.h"
+#include "kernels/isa.h"
+#include "kernels/par.h"
+#include "kernels/span.h"
+
+/*
+ * An image is cut into blocks of pixels. Forward: each block leaves the mean and the sum of
+ * centred squares of each channel (Welford's update, pixel by pixel); an image merges its blocks,
+ * then the channels of each group, in double. Backward: each block leaves the sums of dz and
+ * dz * xhat of each channel, from which both the group's means and dgamma, dbeta follow.
+ *
+ * Images go through both readings of x in waves that fit the outer cache.
+ */
+enum { WAVE = ATH_TORTURE ? 1 : 1 << 20 }; /* elements */
+enum { AHEAD = 1024 };                     /* elements that are asked for early: a page of f32 */
+
+typedef struct norm {
+    const ath_call *call;
+    const void *x, *dy;
+    const float *gamma, *beta;
+    ath_dtype dtype;
+    ath_act act;
+    double eps;
+    int64_t images, pixels, c, groups, l;
+    int64_t rows, blocks, width; /* pixels of a block, blocks of an image, floats of a row */
+    int64_t wave;                /* images */
+    float *part;                 /* [images, blocks, 2, width] */
+    float *spread;               /* [images, 4, width]: what a group knows, by channel */
+} norm;
+
+static norm norm_of(const ath_call *call)
+{
+    const ath_group_norm_attr *a = call->site->attr;
+    const ath_desc *x = &call->site->in[0];
+    norm s = {.call = call,
+              .x = call->in[0],
+              .dy = call->dout[0],
+              .gamma = call->in[1],
+              .beta = call->in[2],
+              .dtype = x->dtype,
+              .act = a->act,
+              .eps = (double)a->eps};
+
+    s.images = x->dim[0];
+    s.pixels = ath_desc_rows(x) / s.images;
+    s.c = ath_desc_last(x);
+    s.groups = a->groups;
+    s.l = s.c / s.groups;
+    s.rows = block_rows(s.c);
+    s.blocks = block_count(s.pixels, s.c);
+    s.width = block_width(s.c);
+    s.wave = WAVE / (s.pixels * s.c) + 1;
+    s.part = call->scratch;
+    s.spread = s.part + s.images * s.blocks * 2 * s.width;
+    return s;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Pixels of block b of an image. */
+static int64_t height(const norm *s, int64_t b)
+{
+    return least(s->rows, s->pixels - b * s->rows);
+}
+
+/* The first element of block i of all. */
+static int64_t start(const norm *s, int64_t i)
+{
+    return (i / s->blocks * s->pixels + i % s->blocks * s->rows) * s->c;
+}
+
+/* Around the block's first pixel, where differences are exact or nearly so. */
+static void measure(const norm *s, int64_t i)
+{
+    const int64_t c = s->c, n = height(s, i % s->blocks), top = start(s, i);
+    const ath_dtype dtype = s->dtype;
+    const void *in = s->call->in[0];
+    float *mean = s->part + i * 2 * s->width, *square = mean + s->width;
+
+    memset(mean, 0, (size_t)(2 * s->width) * sizeof *mean);
+    for (int64_t k = 1; k < n; k++) {
+        const int64_t row = top + k * c;
+        const vf share = vset(1.0f / (float)(k + 1));
+        for (int64_t j = 0; j < c; j += VL) {
+            span_prefetch(in, dtype, row + j + AHEAD);
+            vf x = span_load(in, dtype, row + j, row + c);
+            vf y = x - span_load(in, dtype, top + j, top + c);
+            vf m = vload(mean + j), d = y - m;
+            m = vfma(d, share, m);
+            vstore(mean + j, m);
+            vstore(square + j, vfma(d, y - m, vload(square + j)));
+        }
+    }
+    for (int64_t j = 0; j < c; j += VL)
+        vstore(mean + j, vload(mean + j) + span_load(in, dtype, top + j, top + c));
+}
+
+/* Moments of `n` channels from `first`, blocks merged in order. */
+static void merge_blocks(const norm *s, const float *part, int n, double *mean, double *square)
+{
+    for (int64_t b = 0; b < s->blocks; b++, part += 2 * s->width) {
+        const double seen = (double)(b * s->rows), here = (double)height(s, b);
+        const double share = here / (seen + here);
+        for (int j = 0; j < n; j++) {
+            double d = (double)part[j] - mean[j];
+            mean[j] += share * d;
+            square[j] += (double)part[s->width + j] + seen * share * d * d;
+        }
+    }
+}
+
+/* Writes mean and rstd of image n. Spreads the mean, gamma * rstd, and beta less what rounding the
+ * mean lost. */
+static void settle(const norm *s, int64_t n)
+{
+    const float *part = s->part + n * s->blocks * 2 * s->width;
+    const float *gamma = s->call->in[1], *beta = s->call->in[2];
+    float *mean_to = (float *)s->call->saved[0] + n * s->groups;
+    float *rstd_to = (float *)s->call->saved[1] + n * s->groups;
+    float *center = s->spread + n * 4 * s->width, *scale = center + s->width;
+    float *offset = scale + s->width;
+    double mean = 0, square = 0; /* of the group so far */
+
+    for (int64_t first = 0; first < s->c; first += BLOCK_COLUMNS) {
+        const int columns = (int)least(BLOCK_COLUMNS, s->c - first);
+        double m[BLOCK_COLUMNS] = {0}, q[BLOCK_COLUMNS] = {0};
+        merge_blocks(s, part + first, columns, m, q);
+        for (int j = 0; j < columns; j++) {
+            const int64_t k = first + j, g = k / s->l, seen = k % s->l;
+            if (seen == 0) mean = square = 0;
+            const double d = m[j] - mean;
+            mean += d / (double)(seen + 1);
+            square += q[j] + (double)(s->pixels * seen) / (double)(seen + 1) * d * d;
+            if (seen + 1 < s->l) continue;
+            mean_to[g] = (float)mean;
+            rstd_to[g] = (float)(1 / sqrt(square / (double)(s->pixels * s->l) + s->eps));
+            for (int64_t i = k - seen; i <= k; i++) {
+                center[i] = mean_to[g];
+                scale[i] = gamma[i] * rstd_to[g];
+                offset[i] = beta[i] - (float)(mean - (double)mean_to[g]) * scale[i];
+            }
+        }
+    }
+}
+
+static void normalize(const norm *all, int64_t i)
+{
+    const norm s = *all; /* which no store through a pointer can change */
+    const int64_t n = height(&s, i % s.blocks);
+    const float *center = s.spread + i / s.blocks * 4 * s.width, *scale = center + s.width;
+    const float *offset = scale + s.width;
+    void *y = s.call->out[0];
+
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t row = start(&s, i) + k * s.c;
+        for (int64_t j = 0; j < s.c; j += VL) {
+            span_prefetch(s.x, s.dtype, row + j + AHEAD);
+            vf x = span_load(s.x, s.dtype, row + j, row + s.c);
+            vf z = vfma(x - vload(center + j), vload(scale + j), vload(offset + j));
+            if (s.act == ATH_ACT_SILU) z = vsilu(z);
+            span_store(y, s.dtype, row + j, row + s.c, z);
+        }
+    }
+}
+
+ath_err ATH_ISA_NAME(group_norm_fwd)(const ath_call *call)
+{
+    const norm s = norm_of(call);
+    const int32_t n_threads = call->site->n_threads;
+
+    for (int64_t first = 0; first < s.images; first += s.wave) {
+        const int64_t end = least(s.images, first + s.wave);
+        ATH_PAR_FOR(n_threads)
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) measure(&s, i);
+        ATH_PAR_FOR(n_threads)
+        for (int64_t n = first; n < end; n++) settle(&s, n);
+        ATH_PAR_FOR(n_threads)
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) normalize(&s, i);
+    }
+    return ATH_OK;
+}
+
+/* xhat and dz of the lanes from element `at`, channels from j. */
+VEC_INLINE vf dz_of(const norm *s, const float *spread, int64_t at, int64_t j, vf *xhat)
+{
+    const int64_t end = at + s->c - j;
+    const vf x = span_load(s->x, s->dtype, at, end), dy = span_load(s->dy, s->dtype, at, end);
+
+    span_prefetch(s->x, s->dtype, at + AHEAD);
+    span_prefetch(s->dy, s->dtype, at + AHEAD);
+    *xhat = (x - vload(spread + j)) * vload(spread + s->width + j);
+    if (s->act != ATH_ACT_SILU) return dy;
+    const vf z =
+        vfma(*xhat, span_load(s->gamma, ATH_F32, j, s->c), span_load(s->beta, ATH_F32, j, s->c));
+    const vf sigma = vsigmoid(z);
+    return dy * sigma * vfma(z, vset(1.0f) - sigma, vset(1.0f));
+}
+
+static void gather(const norm *all, int64_t i)
+{
+    const norm s = *all; /* which no store through a pointer can change */
+    const int64_t n = height(&s, i % s.blocks);
+    const float *spread = s.spread + i / s.blocks * 4 * s.width;
+    float *sum = s.part + i * 2 * s.width, *sum_xhat = sum + s.width;
+
+    memset(sum, 0, (size_t)(2 * s.width) * sizeof *sum);
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t row = start(&s, i) + k * s.c;
+        for (int64_t j = 0; j < s.c; j += VL) {
+            vf xhat, dz = dz_of(&s, spread, row + j, j, &xhat);
+            vstore(sum + j, vload(sum + j) + dz);
+            vstore(sum_xhat + j, vfma(dz, xhat, vload(sum_xhat + j)));
+        }
+    }
+}
+
+/* Spreads mean and rstd of image n over the channels. */
+static void recall(const norm *s, int64_t n)
+{
+    const float *mean = (const float *)s->call->saved[0] + n * s->groups;
+    const float *rstd = (const float *)s->call->saved[1] + n * s->groups;
+    float *spread = s->spread + n * 4 * s->width;
+
+    for (int64_t j = 0; j < s->c; j++) {
+        spread[j] = mean[j / s->l];
+        spread[s->width + j] = rstd[j / s->l];
+    }
+}
+
+/* Spreads the means of gamma * dz and gamma * dz * xhat over each group of image n. */
+static void weigh(const norm *s, int64_t n)
+{
+    const float *part = s->part + n * s->blocks * 2 * s->width, *gamma = s->call->in[1];
+    const double count = (double)(s->pixels * s->l);
+    float *mean_dz = s->spread + (n * 4 + 2) * s->width, *slope = mean_dz + s->width;
+    double a = 0, b = 0; /* of the group so far */
+
+    for (int64_t first = 0; first < s->c; first += BLOCK_COLUMNS) {
+        const int columns = (int)least(BLOCK_COLUMNS, s->c - first);
+        double sum[BLOCK_COLUMNS] = {0}, sum_xhat[BLOCK_COLUMNS] = {0};
+        block_add(part + first, 2 * s->width, s->blocks, columns, sum);
+        block_add(part + s->width + first, 2 * s->width, s->blocks, columns, sum_xhat);
+        for (int j = 0; j < columns; j++) {
+            const int64_t seen = (first + j) % s->l;
+            a = (seen ? a : 0) + (double)gamma[first + j] * sum[j];
+            b = (seen ? b : 0) + (double)gamma[first + j] * sum_xhat[j];
+            mean_dz[first + j - seen] = (float)(a / count);
+            slope[first + j - seen] = (float)(b / count);
+        }
+    }
+    for (int64_t j = 0; j < s->c; j++) {
+        mean_dz[j] = mean_dz[j - j % s->l];
+        slope[j] = slope[j - j % s->l];
+    }
+}
+
+/* dx = rstd * (gamma dz - mean(gamma dz) - xhat * mean(gamma dz xhat)) */
+static void descend(const norm *all, int64_t i)
+{
+    const norm s = *all; /* which no store through a pointer can change */
+    const int64_t n = height(&s, i % s.blocks);
+    const float *spread = s.spread + i / s.blocks * 4 * s.width, *rstd = spread + s.width;
+    const float *mean_dz = rstd + s.width, *slope = mean_dz + s.width;
+    const bool add = s.call->site->add & 1;
+    void *dx = s.call->din[0];
+
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t row = start(&s, i) + k * s.c;
+        for (int64_t j = 0; j < s.c; j += VL) {
+            vf xhat, dz = dz_of(&s, spread, row + j, j, &xhat);
+            vf d = vfma(dz, span_load(s.gamma, ATH_F32, j, s.c), -vload(mean_dz + j));
+            d = vload(rstd + j) * vfma(-xhat, vload(slope + j), d);
+            span_grad(dx, s.dtype, row + j, row + s.c, d, add);
+        }
+    }
+}
+
+ath_err ATH_ISA_NAME(group_norm_bwd)(const ath_call *call)
+{
+    const norm s = norm_of(call);
+    const int32_t n_threads = call->site->n_threads;
+    const uint32_t add = call->site->add;
+
+    for (int64_t first = 0; first < s.images; first += s.wave) {
+        const int64_t end = least(s.images, first + s.wave);
+        ATH_PAR_FOR(n_threads)
+        for (int64_t n = first; n < end; n++) recall(&s, n);
+        ATH_PAR_FOR(n_threads)
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) gather(&s, i);
+        if (!call->din[0]) continue;
+        ATH_PAR_FOR(n_threads)
+        for (int64_t n = first; n < end; n++) weigh(&s, n);
+        ATH_PAR_FOR(n_threads)
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) descend(&s, i);
+    }
+    const int64_t n_columns = call->din[1] || call->din[2] ? s.c : 0;
+    ATH_PAR_FOR(n_threads)
+    for (int64_t j = 0; j < n_columns; j += BLOCK_COLUMNS) {
+        const int columns = (int)least(BLOCK_COLUMNS, s.c - j);
+        const int64_t step = 2 * s.width, n_blocks = s.images * s.blocks;
+        float *dgamma = call->din[1], *dbeta = call->din[2];
+        if (dgamma)
+            block_grad(s.part + s.width + j, step, n_blocks, columns, dgamma + j, add >> 1 & 1);
+        if (dbeta) block_grad(s.part + j, step, n_blocks, columns, dbeta + j, add >> 2 & 1);
+    }
+    return ATH_OK;
+}

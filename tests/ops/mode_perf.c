@@ -1,0 +1,141 @@
+#include "core/mem.h"
+#include "core/time.h"
+#include "kernels/peak.h"
+#include "kernels/peak_dnnl.h"
+#include "tests/ops/opcheck.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RUNS_MAX = 31, RUNS_MIN = 3 };
+static const double seconds_max = 0.6; /* for one row, once RUNS_MIN runs are in */
+
+/* Something larger than all caches together, read between runs. */
+static const void *cold_memory(size_t *bytes)
+{
+    static void *memory;
+    static size_t size;
+
+    if (!memory) {
+        size = (size_t)128 << 20;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+        const long l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
+        if (l3 > 0 && (size_t)l3 * 3 > size) size = (size_t)l3 * 3;
+#endif
+        if (ath_mem_new(size, 1, "cold memory", &memory)) return NULL;
+    }
+    *bytes = size;
+    return memory;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of the times of a bound call, each with cold caches, in seconds. */
+static ath_err time_call(const ath_ready *ready, int n_threads, double *out)
+{
+    double times[RUNS_MAX], sum = 0;
+    size_t bytes = 0;
+    int n = 0;
+    const void *cold = cold_memory(&bytes);
+
+    ATH_NEED(cold, ATH_ENOMEM, "no memory to clear the caches with");
+    ATH_TRY(ath_ready_run(ready)); /* pages, and whatever is made at first use */
+    while (n < RUNS_MAX && (n < RUNS_MIN || sum < seconds_max)) {
+        ath_array_evict(cold, bytes, n_threads);
+        const int64_t start = ath_time_mono_ns();
+        ATH_TRY(ready->kernel->run(&ready->call));
+        times[n] = (double)(ath_time_mono_ns() - start) * 1e-9;
+        sum += times[n++];
+    }
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    *out = times[n / 2];
+    return ATH_OK;
+}
+
+/* What the machine can do with as many threads, measured in this run. */
+typedef struct peaks {
+    double gflops, gbs; /* multiply-adds between registers; a copy of more than the caches hold */
+} peaks;
+
+static ath_err measure_peaks(int n_threads, peaks *p)
+{
+    p->gflops = ath_peak_fma(n_threads);
+    return ath_peak_copy(n_threads, (size_t)256 << 20, &p->gbs);
+}
+
+static double share(double x, double of)
+{
+    return of > 0 ? x / of : 0;
+}
+
+static ath_err print_row(const ath_ready *ready, const ath_report *r, const char *pass, double s)
+{
+    static peaks peak;
+    const ath_setup *at = r->at;
+    const char *algorithm = ready->bound.algorithm ? ready->bound.algorithm : "";
+    const double gflops = at->op->flop ? at->op->flop(&ready->site) / s * 1e-9 : 0;
+    const double gbs = ath_site_bytes(&ready->site) / s * 1e-9;
+    double dnnl = 0; /* the bare primitive, where there is one of this product alone */
+
+    if (peak.gflops <= 0) {
+        ATH_TRY(measure_peaks(at->threads, &peak));
+        if (!r->is_json)
+            printf("%d threads: %.1f GFLOP/s, %.1f GB/s\n%-12s %-26s %-5s %-8s %9s %8s %5s %5s %8s "
+                   "%5s  %s\n",
+                   at->threads, peak.gflops, peak.gbs, "op", "case", "dtype", "pass", "ms",
+                   "GFLOP/s", "/fma", "/dnnl", "GB/s", "/copy", "algorithm");
+    }
+    if (strcmp(pass, "bwd all") != 0 && ath_peak_dnnl(&ready->site, &dnnl)) ath_err_clear();
+    printf(r->is_json ? "{\"op\": \"%s\", \"case\": \"%s\", \"dtype\": \"%s\", \"pass\": \"%s\", "
+                        "\"ms\": %.6f, \"gflops\": %.3f, \"of_fma\": %.4f, \"of_dnnl\": %.4f, "
+                        "\"gbs\": %.3f, \"of_copy\": %.4f, \"algorithm\": \"%s\"}\n"
+                      : "%-12s %-26s %-5s %-8s %9.4f %8.2f %5.2f %5.2f %8.2f %5.2f  %s\n",
+           at->op->name, at->c->name, ath_dtype_name(at->dtype), pass, s * 1e3, gflops,
+           share(gflops, peak.gflops), share(gflops, dnnl), gbs, share(gbs, peak.gbs), algorithm);
+    return ATH_OK;
+}
+
+static ath_err time_pass(ath_trial *t, ath_report *r, ath_pass pass, const char *name,
+                         const ath_how *how)
+{
+    ath_ready ready;
+    double seconds = 0;
+
+    ATH_TRY(ath_ready_init(&ready, t, pass, how));
+    ath_ready_fill(&ready);
+    ath_err err = time_call(&ready, how->threads, &seconds);
+    if (!err) err = print_row(&ready, r, name, seconds);
+    if (!err) ath_report_check(r, true, "%s", name);
+    ath_ready_release(&ready);
+    return err;
+}
+
+/* Forward and backward as in adapter training, with frozen weights; then with all gradients. */
+static ath_err time_passes(ath_trial *t, ath_report *r)
+{
+    const uint32_t weights = t->setup.op->weights, free = t->wanted & ~weights;
+    ath_how how = {.threads = t->setup.threads, .frozen = weights};
+
+    ATH_TRY(time_pass(t, r, ATH_FWD, "fwd", &how));
+    how.wanted = free;
+    if (free) ATH_TRY(time_pass(t, r, ATH_BWD, weights ? "bwd x" : "bwd", &how));
+    how.wanted = t->wanted;
+    how.frozen = 0;
+    return t->wanted != free ? time_pass(t, r, ATH_BWD, "bwd all", &how) : ATH_OK;
+}
+
+ath_err ath_mode_perf(const ath_setup *s, ath_report *r)
+{
+    ath_trial t;
+
+    ATH_TRY(ath_trial_init(&t, s));
+    const ath_err err = time_passes(&t, r);
+    ath_trial_release(&t);
+    return err;
+}
