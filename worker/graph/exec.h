@@ -1,0 +1,79 @@
+/*
+ * Running a plan. Device memory lies in four blocks: the frozen weights (with the backends' private
+ * packings), the trainable slab (parameters, gradients, moments), the arena, and the step data.
+ * Weights and slab are shared by all plans of a model; the arena too (only one plan runs at a time).
+ */
+#ifndef ATH_GRAPH_EXEC_H
+#define ATH_GRAPH_EXEC_H
+
+#include "kernels/device.h"
+#include "worker/graph/plan.h"
+
+/* ---- frozen weights: by name; local, one thread at a time ---- */
+typedef struct ath_weights ath_weights;
+ATH_MUST ath_err ath_weights_create(ath_device *device, ath_weights **out);
+void ath_weights_destroy(ath_weights **weights);
+/* Puts a tensor, converted to `desc.dtype` from `dtype`; `host` is borrowed for the call. */
+ATH_MUST ath_err ath_weights_put(ath_weights *weights, const char *name, ath_desc desc,
+                                 ath_dtype dtype, const void *host);
+
+/* ---- the trainable slab: F32 (F64) parameters, gradients, two moments ---- */
+typedef struct ath_slab ath_slab;
+/* Lays it out in the plan's order. Other plans of the same model must agree (checked by exec). */
+ATH_MUST ath_err ath_slab_create(ath_device *device, const ath_plan *plan, ath_slab **out);
+void ath_slab_destroy(ath_slab **slab);
+typedef enum ath_slab_part {
+    ATH_VALUE,
+    ATH_GRAD,
+    ATH_MOMENT1,
+    ATH_MOMENT2,
+    ATH_N_SLAB_PARTS
+} ath_slab_part;
+/* Write or read one parameter (whole, in the slab's dtype) by name. Read and write wait. */
+ATH_MUST ath_err ath_slab_write(ath_slab *slab, ath_slab_part part, const char *name,
+                                const void *host, size_t bytes);
+ATH_MUST ath_err ath_slab_read(ath_slab *slab, ath_slab_part part, const char *name, void *host,
+                               size_t bytes);
+
+/* ---- execution ---- */
+typedef struct ath_exec ath_exec;
+
+/* Sums a bucket over ranks, in place: called in the communication stream's order with `count`
+ * gradients; returns their sum. NULL: one rank, nothing to do. */
+typedef ath_err (*ath_reduce_fn)(void *context, int32_t bucket, void *grads, int64_t count);
+
+typedef struct ath_exec_opts {
+    ath_weights *weights; /* may be NULL where the plan has no frozen parameters */
+    ath_slab *slab;       /* may be NULL where the plan has no trainables */
+    ath_buf arena;        /* at least arena_bytes, shared with other plans; {0}: own one */
+    ath_reduce_fn reduce;
+    void *reduce_context;
+    bool check_nan;    /* sync after each step and name the first value that is not finite */
+    int32_t drop_wait; /* tests of the sim: leave out the n-th wait between streams; 0: none */
+} ath_exec_opts;
+
+/* Resolves every pointer (the plan, weights and slab are borrowed until the exec is destroyed), packs the frozen weights, makes the streams. A frozen parameter that is
+ * missing or of another shape is named: found, wanted. */
+ATH_MUST ath_err ath_exec_create(const ath_plan *plan, ath_device *device,
+                                 const ath_exec_opts *opts, ath_exec **out);
+void ath_exec_destroy(ath_exec **exec);
+
+/* Step data for the next run; bytes must be the input's size. Every input must be written before
+ * the first run. "adamw" [4] F32 is an input of plans with update: rate, weight decay, 1 - beta1^t,
+ * 1 - beta2^t. */
+ATH_MUST ath_err ath_exec_write(ath_exec *exec, const char *input, const void *host, size_t bytes);
+
+/* The program up to the reduced gradients; its update part; both. Run waits for the end and returns
+ * the first error. Allocates nothing. */
+typedef enum ath_phase { ATH_PHASE_GRAD = 1, ATH_PHASE_UPDATE = 2, ATH_PHASE_ALL = 3 } ath_phase;
+ATH_MUST ath_err ath_exec_run(ath_exec *exec, ath_phase phase);
+
+/* The global norm of the gradients before clipping, of the last update; 0 without update. */
+ATH_MUST ath_err ath_exec_read_norm(ath_exec *exec, double *out);
+
+/* A kept value; the loss is kept under "loss". */
+ATH_MUST ath_err ath_exec_read(ath_exec *exec, const char *kept, void *host, size_t bytes);
+/* The gradient of an input marked with ath_net_want. */
+ATH_MUST ath_err ath_exec_read_grad(ath_exec *exec, const char *input, void *host, size_t bytes);
+
+#endif
