@@ -1,0 +1,288 @@
+/*
+ * bench/step: a whole training step of a full-size network with random weights, against the rate of
+ * the machine's best primitive measured in the same run.
+ *
+ *     step --model sd15-unet-like --mode lora --dtype bf16 --size 512 --threads 2 --repeats 3
+ *
+ * Modes: forward (no gradients), lora (rank 32 at all linears and 1x1 convolutions), full.
+ */
+#include "core/mem.h"
+#include "kernels/conv2d.h"
+#include "kernels/ops.h"
+#include "kernels/peak.h"
+#include "kernels/peak_dnnl.h"
+#include "worker/adapter/lora.h"
+#include "worker/graph/exec.h"
+#include "worker/graph/layer.h"
+#include "worker/model/unet.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct settings {
+    const char *model, *mode;
+    ath_dtype dtype;
+    int32_t size, batch, threads, repeats;
+    bool recompute, explain;
+} settings;
+
+typedef struct bench {
+    ath_net *net;
+    ath_plan *plan;
+    ath_device *device;
+    ath_weights *weights;
+    ath_slab *slab;
+    ath_exec *exec;
+} bench;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* Uniform numbers of the given spread in the tensor's dtype: data for timing, not for learning. */
+static ath_err fill(const ath_desc *d, float spread, void **out)
+{
+    uint32_t state = 12345;
+
+    ATH_TRY(ath_mem_new(ath_desc_bytes(d), 1, "random tensor", out));
+    for (int64_t i = 0; i < ath_desc_count(d); i++) {
+        state = state * 1664525u + 1013904223u;
+        const float v = ((float)(state >> 8) * 0x1p-24f - 0.5f) * spread;
+        if (d->dtype == ATH_F32)
+            ((float *)*out)[i] = v;
+        else
+            ((uint16_t *)*out)[i] = ath_bf16_from_f32(v);
+    }
+    return ATH_OK;
+}
+
+static float spread_of(const ath_desc *d)
+{
+    if (d->n_dim < 2) return 0.1f;
+    return 3.4f / (float)(d->n_dim == 2 ? d->dim[1] : 3 * d->dim[1]) * 8;
+}
+
+static ath_err record(const settings *s, ath_net *n, const ath_adapter *lora)
+{
+    const bool is_sd15 = strcmp(s->model, "sd15-unet-like") == 0;
+    const ath_unet_spec *spec = is_sd15 ? &ath_unet_sd15 : &ath_unet_tiny;
+    const int64_t side = s->size / 8, batch = s->batch;
+    const ath_desc image = {s->dtype, 4, {batch, side, side, 4}};
+    const ath_desc target = {ATH_F32, 4, {batch, side, side, 4}}, row = {ATH_F32, 1, {batch}};
+    const ath_desc text = {s->dtype, 3, {batch, 77, spec->context_width}};
+
+    ATH_NEED(is_sd15 || strcmp(s->model, "tiny") == 0, ATH_EINVAL,
+             "model %s: wanted sd15-unet-like or tiny", s->model);
+    ath_net_train(n, strcmp(s->mode, "full") == 0);
+    if (strcmp(s->mode, "lora") == 0) ath_net_attach(n, lora, 1);
+    ath_val y = ath_unet(n, spec, ath_net_input(n, "x", image), ath_net_input(n, "t", row),
+                         ath_net_input(n, "text", text));
+    ath_val loss = ath_mse(n, y, ath_net_input(n, "target", target), ath_net_input(n, "w", row));
+    ath_net_loss(n, loss);
+    return ath_net_check(n);
+}
+
+static ath_err put_weights(bench *b)
+{
+    const ath_plan_param *p = NULL;
+    void *host = NULL;
+    ath_err err = ATH_OK;
+    const int32_t n_frozen = ath_plan_frozen(b->plan, &p);
+
+    for (int32_t i = 0; i < n_frozen; i++) {
+        ATH_TRY_OUT(fill(&p[i].desc, spread_of(&p[i].desc), &host));
+        ATH_TRY_OUT(ath_weights_put(b->weights, p[i].name, p[i].desc, p[i].desc.dtype, host));
+        ath_mem_free(&host);
+    }
+    const int32_t n_trainables = ath_plan_trainables(b->plan, &p);
+    for (int32_t i = 0; i < n_trainables; i++) {
+        ATH_TRY_OUT(fill(&p[i].desc, spread_of(&p[i].desc), &host));
+        ATH_TRY_OUT(
+            ath_slab_write(b->slab, ATH_VALUE, p[i].name, host, ath_desc_bytes(&p[i].desc)));
+        ath_mem_free(&host);
+    }
+out:
+    ath_mem_free(&host);
+    return err;
+}
+
+static ath_err write_inputs(const settings *s, bench *b)
+{
+    const int64_t side = s->size / 8;
+    const int32_t width = strcmp(s->model, "tiny") == 0 ? ath_unet_tiny.context_width : 768;
+    const struct {
+        const char *name;
+        ath_desc desc;
+    } inputs[] = {
+        {"x", {s->dtype, 4, {s->batch, side, side, 4}}},
+        {"t", {ATH_F32, 1, {s->batch}}},
+        {"text", {s->dtype, 3, {s->batch, 77, width}}},
+        {"target", {ATH_F32, 4, {s->batch, side, side, 4}}},
+        {"w", {ATH_F32, 1, {s->batch}}},
+    };
+
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        void *host = NULL;
+        ATH_TRY(fill(&inputs[i].desc, 3.4f, &host));
+        ath_err err =
+            ath_exec_write(b->exec, inputs[i].name, host, ath_desc_bytes(&inputs[i].desc));
+        ath_mem_free(&host);
+        ATH_TRY(err);
+    }
+    if (strcmp(s->mode, "forward") == 0) return ATH_OK;
+    const float hyper[4] = {1e-4f, 1e-2f, 0.1f, 1e-3f};
+    return ath_exec_write(b->exec, "adamw", hyper, sizeof hyper);
+}
+
+static ath_err create(const settings *s, bench *b)
+{
+    const ath_lora lora = {32, 16};
+    const ath_adapter adapter = ath_lora_adapter("lora", &lora, 0, 0);
+    const ath_plan_opts opts = {.backend = ATH_CPU,
+                                .n_threads = s->threads,
+                                .recompute = s->recompute,
+                                .update = true,
+                                .max_norm = 1};
+
+    ATH_TRY(ath_net_create(s->dtype, &b->net));
+    ATH_TRY(record(s, b->net, &adapter));
+    ATH_TRY(ath_plan_create(b->net, &opts, &b->plan));
+    ATH_TRY(ath_device_create_host(&b->device));
+    ATH_TRY(ath_weights_create(b->device, &b->weights));
+    ATH_TRY(ath_slab_create(b->device, b->plan, &b->slab));
+    ATH_TRY(put_weights(b));
+    const ath_exec_opts exec = {.weights = b->weights, .slab = b->slab};
+    ATH_TRY(ath_exec_create(b->plan, b->device, &exec, &b->exec));
+    return write_inputs(s, b);
+}
+
+static void release(bench *b)
+{
+    ath_exec_destroy(&b->exec);
+    ath_slab_destroy(&b->slab);
+    ath_weights_destroy(&b->weights);
+    ath_device_destroy(&b->device);
+    ath_plan_destroy(&b->plan);
+    ath_net_destroy(&b->net);
+}
+
+/* The 3x3 convolution at the finest level, as oneDNN runs it bare: what the machine can do now. */
+static ath_err machine_rate(const settings *s, double *gflops)
+{
+    const ath_conv2d_attr attr = {1, 1, 1, 1, 1};
+    ath_site site = {.op = &ath_op_conv2d, .attr = &attr, .n_threads = s->threads};
+
+    site.in[0] = (ath_desc){s->dtype, 4, {1, 64, 64, 320}};
+    site.in[1] = (ath_desc){s->dtype, 4, {320, 320, 3, 3}};
+    site.in[2] = (ath_desc){ATH_F32, 1, {320}};
+    ATH_TRY(ath_op_infer(site.op, site.attr, site.in, site.out, site.saved));
+    return ath_peak_dnnl(&site, gflops);
+}
+
+static ath_err measure(const settings *s, bench *b)
+{
+    const ath_plan_stats t = ath_plan_get_stats(b->plan);
+    double seconds[64] = {0}, rate = 0;
+    const int32_t n = s->repeats < 64 ? s->repeats : 64;
+
+    ATH_TRY(ath_exec_run(b->exec, ATH_PHASE_ALL));
+    ATH_TRY(machine_rate(s, &rate));
+    for (int32_t i = 0; i < n; i++) {
+        const double start = now();
+        ATH_TRY(ath_exec_run(b->exec, ATH_PHASE_ALL));
+        seconds[i] = now() - start;
+    }
+    qsort(seconds, (size_t)n, sizeof *seconds, by_value);
+    const double median = seconds[n / 2], reached = t.flop / median / 1e9;
+    printf("%s %s %s, %d px, batch %d, %d threads, %d runs\n", s->model, s->mode,
+           ath_dtype_name(s->dtype), s->size, s->batch, s->threads, n);
+    printf("  step            %8.3f s   %.3f images/s\n", median, s->batch / median);
+    printf("  products        %8.1f GFLOP a step\n", t.flop / 1e9);
+    printf("  reached         %8.1f GFLOP/s\n", reached);
+    printf("  oneDNN 3x3 conv %8.1f GFLOP/s bare, same run: share %.1f %%\n", rate,
+           100 * reached / rate);
+    printf("  register FMA    %8.1f GFLOP/s in f32\n", ath_peak_fma(s->threads));
+    printf(
+        "  arena %.1f MiB (floor %.1f, unshared %.1f), frozen %.1f, packed %.1f, trainable %.1f\n",
+        (double)t.arena_bytes / 0x1p20, (double)t.arena_floor / 0x1p20,
+        (double)t.unshared_bytes / 0x1p20, (double)t.frozen_bytes / 0x1p20,
+        (double)t.packed_bytes / 0x1p20, (double)t.param_bytes / 0x1p20);
+    printf("  steps %" PRId32 ", bytes held at most %.1f MiB\n", t.n_steps,
+           (double)ath_mem_get_stats().bytes_most / 0x1p20);
+    return ATH_OK;
+}
+
+static ath_err explain(const bench *b)
+{
+    ath_str text = {0};
+
+    ath_plan_explain(b->plan, &text);
+    fputs(ath_str_text(&text), stdout);
+    ath_err err = ath_str_check(&text);
+    ath_str_release(&text);
+    return err;
+}
+
+static ath_err parse(int argc, char **argv, settings *s)
+{
+    struct {
+        const char *name;
+        int32_t *value;
+    } numbers[] = {{"--size", &s->size},
+                   {"--batch", &s->batch},
+                   {"--threads", &s->threads},
+                   {"--repeats", &s->repeats}};
+
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+        bool found = true;
+        if (strcmp(name, "--recompute") == 0) {
+            s->recompute = true;
+            continue;
+        }
+        if (strcmp(name, "--explain") == 0) {
+            s->explain = true;
+            continue;
+        }
+        i++;
+        if (strcmp(name, "--model") == 0)
+            s->model = value;
+        else if (strcmp(name, "--mode") == 0)
+            s->mode = value;
+        else if (strcmp(name, "--dtype") == 0)
+            s->dtype = value[0] == 'b' ? ATH_BF16 : ATH_F32;
+        else
+            found = false;
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+            if (strcmp(name, numbers[k].name) != 0) continue;
+            *numbers[k].value = (int32_t)strtol(value, NULL, 10);
+            found = *numbers[k].value > 0;
+        }
+        ATH_NEED(found, ATH_EINVAL, "%s %s: not an option or not a value", name, value);
+    }
+    return ATH_OK;
+}
+
+int main(int argc, char **argv)
+{
+    settings s = {"sd15-unet-like", "lora", ATH_BF16, 512, 1, 2, 3, false, false};
+    bench b = {0};
+    ath_err err = parse(argc, argv, &s);
+
+    if (!err) err = create(&s, &b);
+    if (!err) err = s.explain ? explain(&b) : measure(&s, &b);
+    release(&b);
+    if (err) fprintf(stderr, "step: %s\n", ath_err_text());
+    return ath_err_exit_code(err);
+}
