@@ -6,14 +6,15 @@
 
 /*
  * An image is cut into blocks of pixels. Forward: each block leaves the mean and the sum of
- * centred squares of each channel (Welford's update, pixel by pixel); an image merges its blocks,
- * then the channels of each group, in double. Backward: each block leaves the sums of dz and
+ * centred squares of each channel (Chan's update, a few pixels at a time); an image merges its
+ * blocks, then the channels of each group, in double. Backward: each block leaves the sums of dz and
  * dz * xhat of each channel, from which both the group's means and dgamma, dbeta follow.
  *
  * Images go through both readings of x in waves that fit the outer cache.
  */
 enum { WAVE = ATH_TORTURE ? 1 : 1 << 20 }; /* elements */
 enum { AHEAD = 1024 };                     /* elements that are asked for early: a page of f32 */
+enum { TOGETHER = 4 };                     /* pixels that enter the moments at once */
 
 typedef struct norm {
     const ath_call *call;
@@ -73,26 +74,52 @@ static int64_t start(const norm *s, int64_t i)
     return (i / s->blocks * s->pixels + i % s->blocks * s->rows) * s->c;
 }
 
+/* Adds the pixels k .. k + n of a block to the moments of the lanes from j: their own mean and sum of
+ * centred squares first, so that sums stay as small as the spread. `x` are the differences from the
+ * block's first pixel. */
+VEC_INLINE void merge_pixels(float *mean, float *square, int64_t k, int n, const vf *x)
+{
+    vf sum = x[0], own = vset(0.0f);
+
+    for (int i = 1; i < n; i++) sum = sum + x[i];
+    const vf center = sum * vset(1.0f / (float)n);
+    for (int i = 0; i < n; i++) {
+        const vf d = x[i] - center;
+        own = vfma(d, d, own);
+    }
+    const vf m = vload(mean), d = center - m;
+    const float share = (float)n / (float)(k + n);
+    vstore(mean, vfma(d, vset(share), m));
+    vstore(square, vload(square) + vfma(d * d, vset((float)k * share), own));
+}
+
 /* Around the block's first pixel, where differences are exact or nearly so. */
-static void measure(const norm *s, int64_t i)
+VEC_INLINE void measure(const norm *s, int64_t i, ath_dtype dtype)
 {
     const int64_t c = s->c, n = height(s, i % s->blocks), top = start(s, i);
-    const ath_dtype dtype = s->dtype;
     const void *in = s->call->in[0];
     float *mean = s->part + i * 2 * s->width, *square = mean + s->width;
+    int64_t k = 0;
 
     memset(mean, 0, (size_t)(2 * s->width) * sizeof *mean);
-    for (int64_t k = 1; k < n; k++) {
+    for (; k + TOGETHER <= n; k += TOGETHER) {
         const int64_t row = top + k * c;
-        const vf share = vset(1.0f / (float)(k + 1));
         for (int64_t j = 0; j < c; j += VL) {
-            span_prefetch(in, dtype, row + j + AHEAD);
-            vf x = span_load(in, dtype, row + j, row + c);
-            vf y = x - span_load(in, dtype, top + j, top + c);
-            vf m = vload(mean + j), d = y - m;
-            m = vfma(d, share, m);
-            vstore(mean + j, m);
-            vstore(square + j, vfma(d, y - m, vload(square + j)));
+            const vf first = span_load(in, dtype, top + j, top + c);
+            vf x[TOGETHER];
+            for (int r = 0; r < TOGETHER; r++) {
+                span_prefetch(in, dtype, row + (r + TOGETHER) * c + j);
+                x[r] = span_load(in, dtype, row + r * c + j, row + (r + 1) * c) - first;
+            }
+            merge_pixels(mean + j, square + j, k, TOGETHER, x);
+        }
+    }
+    for (; k < n; k++) {
+        const int64_t row = top + k * c;
+        for (int64_t j = 0; j < c; j += VL) {
+            const vf x =
+                span_load(in, dtype, row + j, row + c) - span_load(in, dtype, top + j, top + c);
+            merge_pixels(mean + j, square + j, k, 1, &x);
         }
     }
     for (int64_t j = 0; j < c; j += VL)
@@ -147,22 +174,26 @@ static void settle(const norm *s, int64_t n)
     }
 }
 
-static void normalize(const norm *all, int64_t i)
+/* A loop of this file for block i, with type and activation as constants. */
+#define BY_KIND(loop, s, i)                                                             \
+    ((s)->act == ATH_ACT_SILU ? SPAN_BY_DTYPE((s)->dtype, loop, (s), (i), ATH_ACT_SILU) \
+                              : SPAN_BY_DTYPE((s)->dtype, loop, (s), (i), ATH_ACT_NONE))
+
+VEC_INLINE void normalize(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
 {
     const norm s = *all; /* which no store through a pointer can change */
-    const int64_t n = height(&s, i % s.blocks);
+    const int64_t first = start(&s, i), end = first + height(&s, i % s.blocks) * s.c;
     const float *center = s.spread + i / s.blocks * 4 * s.width, *scale = center + s.width;
     const float *offset = scale + s.width;
     void *y = s.call->out[0];
 
-    for (int64_t k = 0; k < n; k++) {
-        const int64_t row = start(&s, i) + k * s.c;
+    for (int64_t row = first; row < end; row += s.c) {
         for (int64_t j = 0; j < s.c; j += VL) {
-            span_prefetch(s.x, s.dtype, row + j + AHEAD);
-            vf x = span_load(s.x, s.dtype, row + j, row + s.c);
+            span_prefetch(s.x, dtype, row + j + AHEAD);
+            vf x = span_load(s.x, dtype, row + j, row + s.c);
             vf z = vfma(x - vload(center + j), vload(scale + j), vload(offset + j));
-            if (s.act == ATH_ACT_SILU) z = vsilu(z);
-            span_store(y, s.dtype, row + j, row + s.c, z);
+            if (act == ATH_ACT_SILU) z = vsilu(z);
+            span_store(y, dtype, row + j, row + s.c, z);
         }
     }
 }
@@ -175,43 +206,44 @@ ath_err ATH_ISA_NAME(group_norm_fwd)(const ath_call *call)
     for (int64_t first = 0; first < s.images; first += s.wave) {
         const int64_t end = least(s.images, first + s.wave);
         ATH_PAR_FOR(n_threads)
-        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) measure(&s, i);
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++)
+            SPAN_BY_DTYPE(s.dtype, measure, &s, i);
         ATH_PAR_FOR(n_threads)
         for (int64_t n = first; n < end; n++) settle(&s, n);
         ATH_PAR_FOR(n_threads)
-        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) normalize(&s, i);
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) BY_KIND(normalize, &s, i);
     }
     return ATH_OK;
 }
 
 /* xhat and dz of the lanes from element `at`, channels from j. */
-VEC_INLINE vf dz_of(const norm *s, const float *spread, int64_t at, int64_t j, vf *xhat)
+VEC_INLINE vf dz_of(const norm *s, const float *spread, int64_t at, int64_t j, ath_act act,
+                    ath_dtype dtype, vf *xhat)
 {
     const int64_t end = at + s->c - j;
-    const vf x = span_load(s->x, s->dtype, at, end), dy = span_load(s->dy, s->dtype, at, end);
+    const vf x = span_load(s->x, dtype, at, end), dy = span_load(s->dy, dtype, at, end);
 
-    span_prefetch(s->x, s->dtype, at + AHEAD);
-    span_prefetch(s->dy, s->dtype, at + AHEAD);
+    span_prefetch(s->x, dtype, at + AHEAD);
+    span_prefetch(s->dy, dtype, at + AHEAD);
     *xhat = (x - vload(spread + j)) * vload(spread + s->width + j);
-    if (s->act != ATH_ACT_SILU) return dy;
+    if (act != ATH_ACT_SILU) return dy;
     const vf z =
         vfma(*xhat, span_load(s->gamma, ATH_F32, j, s->c), span_load(s->beta, ATH_F32, j, s->c));
     const vf sigma = vsigmoid(z);
     return dy * sigma * vfma(z, vset(1.0f) - sigma, vset(1.0f));
 }
 
-static void gather(const norm *all, int64_t i)
+VEC_INLINE void gather(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
 {
     const norm s = *all; /* which no store through a pointer can change */
-    const int64_t n = height(&s, i % s.blocks);
+    const int64_t first = start(&s, i), end = first + height(&s, i % s.blocks) * s.c;
     const float *spread = s.spread + i / s.blocks * 4 * s.width;
     float *sum = s.part + i * 2 * s.width, *sum_xhat = sum + s.width;
 
     memset(sum, 0, (size_t)(2 * s.width) * sizeof *sum);
-    for (int64_t k = 0; k < n; k++) {
-        const int64_t row = start(&s, i) + k * s.c;
+    for (int64_t row = first; row < end; row += s.c) {
         for (int64_t j = 0; j < s.c; j += VL) {
-            vf xhat, dz = dz_of(&s, spread, row + j, j, &xhat);
+            vf xhat, dz = dz_of(&s, spread, row + j, j, act, dtype, &xhat);
             vstore(sum + j, vload(sum + j) + dz);
             vstore(sum_xhat + j, vfma(dz, xhat, vload(sum_xhat + j)));
         }
@@ -259,22 +291,21 @@ static void weigh(const norm *s, int64_t n)
 }
 
 /* dx = rstd * (gamma dz - mean(gamma dz) - xhat * mean(gamma dz xhat)) */
-static void descend(const norm *all, int64_t i)
+VEC_INLINE void descend(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
 {
     const norm s = *all; /* which no store through a pointer can change */
-    const int64_t n = height(&s, i % s.blocks);
+    const int64_t first = start(&s, i), end = first + height(&s, i % s.blocks) * s.c;
     const float *spread = s.spread + i / s.blocks * 4 * s.width, *rstd = spread + s.width;
     const float *mean_dz = rstd + s.width, *slope = mean_dz + s.width;
     const bool add = s.call->site->add & 1;
     void *dx = s.call->din[0];
 
-    for (int64_t k = 0; k < n; k++) {
-        const int64_t row = start(&s, i) + k * s.c;
+    for (int64_t row = first; row < end; row += s.c) {
         for (int64_t j = 0; j < s.c; j += VL) {
-            vf xhat, dz = dz_of(&s, spread, row + j, j, &xhat);
+            vf xhat, dz = dz_of(&s, spread, row + j, j, act, dtype, &xhat);
             vf d = vfma(dz, span_load(s.gamma, ATH_F32, j, s.c), -vload(mean_dz + j));
             d = vload(rstd + j) * vfma(-xhat, vload(slope + j), d);
-            span_grad(dx, s.dtype, row + j, row + s.c, d, add);
+            span_grad(dx, dtype, row + j, row + s.c, d, add);
         }
     }
 }
@@ -290,12 +321,12 @@ ath_err ATH_ISA_NAME(group_norm_bwd)(const ath_call *call)
         ATH_PAR_FOR(n_threads)
         for (int64_t n = first; n < end; n++) recall(&s, n);
         ATH_PAR_FOR(n_threads)
-        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) gather(&s, i);
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) BY_KIND(gather, &s, i);
         if (!call->din[0]) continue;
         ATH_PAR_FOR(n_threads)
         for (int64_t n = first; n < end; n++) weigh(&s, n);
         ATH_PAR_FOR(n_threads)
-        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) descend(&s, i);
+        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) BY_KIND(descend, &s, i);
     }
     const int64_t n_columns = call->din[1] || call->din[2] ? s.c : 0;
     ATH_PAR_FOR(n_threads)

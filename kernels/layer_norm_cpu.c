@@ -8,10 +8,9 @@ enum { CHAINS = 4 }; /* of sums, so that one addition need not wait for the last
 
 /* A row stays in the inner cache, so it is read from memory once. The mean is summed, then mended
  * by the mean of what is left around it, which also feeds the variance. */
-static void row_fwd(const ath_call *call, int64_t row)
+VEC_INLINE void row_fwd(const ath_call *call, int64_t row, ath_dtype dtype)
 {
     const ath_layer_norm_attr *a = call->site->attr;
-    const ath_dtype dtype = call->site->in[0].dtype;
     const int64_t c = ath_desc_last(&call->site->in[0]), begin = row * c, end = begin + c;
     const void *x = call->in[0], *gamma = call->in[1], *beta = call->in[2];
     void *y = call->out[0];
@@ -45,17 +44,18 @@ static void row_fwd(const ath_call *call, int64_t row)
 
 ath_err ATH_ISA_NAME(layer_norm_fwd)(const ath_call *call)
 {
+    const ath_dtype dtype = call->site->in[0].dtype;
     const int64_t rows = ath_desc_rows(&call->site->in[0]);
 
     ATH_PAR_FOR(call->site->n_threads)
-    for (int64_t row = 0; row < rows; row++) row_fwd(call, row);
+    for (int64_t row = 0; row < rows; row++) SPAN_BY_DTYPE(dtype, row_fwd, call, row);
     return ATH_OK;
 }
 
 /* dx of a row; its share of dbeta and dgamma is added to the partials, two rows of `width`. */
-static void row_bwd(const ath_call *call, int64_t row, float *part, int64_t width)
+VEC_INLINE void row_bwd(const ath_call *call, int64_t row, float *part, int64_t width,
+                        ath_dtype dtype)
 {
-    const ath_dtype dtype = call->site->in[0].dtype;
     const int64_t c = ath_desc_last(&call->site->in[0]), begin = row * c, end = begin + c;
     const vf mean = vset(((const float *)call->saved[0])[row]);
     const vf rstd = vset(((const float *)call->saved[1])[row]);
@@ -98,7 +98,7 @@ ath_err ATH_ISA_NAME(layer_norm_bwd)(const ath_call *call)
         float *part = is_wanted ? scratch + b * 2 * width : NULL;
         if (part) memset(part, 0, (size_t)(2 * width) * sizeof *part);
         for (int64_t row = b * height; row < rows && row < (b + 1) * height; row++)
-            row_bwd(call, row, part, width);
+            SPAN_BY_DTYPE(x->dtype, row_bwd, call, row, part, width);
     }
     if (!is_wanted) return ATH_OK;
     ATH_PAR_FOR(call->site->n_threads)

@@ -21,6 +21,11 @@ static inline int64_t span_end(int64_t s, int64_t n)
     return (s + 1) * SPAN < n ? (s + 1) * SPAN : n;
 }
 
+/* loop(..., dtype) with the type as a constant: an always-inline loop is compiled once for each type,
+ * and keeps its constants in registers where a branch inside would load them again and again. */
+#define SPAN_BY_DTYPE(dtype, loop, ...) \
+    ((dtype) == ATH_F32 ? loop(__VA_ARGS__, ATH_F32) : loop(__VA_ARGS__, ATH_BF16))
+
 /* Lanes i.. of p; those at or after `end` read as 0 and are not written. */
 static inline vf span_load(const void *p, ath_dtype dtype, int64_t i, int64_t end)
 {
