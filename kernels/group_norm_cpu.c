@@ -216,17 +216,26 @@ ath_err ATH_ISA_NAME(group_norm_fwd)(const ath_call *call)
     return ATH_OK;
 }
 
+/* A copy of its own, which no store through a pointer can change, with constants for what they are. */
+VEC_INLINE norm kind_of(const norm *all, ath_act act, ath_dtype dtype)
+{
+    norm s = *all;
+
+    s.act = act;
+    s.dtype = dtype;
+    return s;
+}
+
 /* xhat and dz of the lanes from element `at`, channels from j. */
-VEC_INLINE vf dz_of(const norm *s, const float *spread, int64_t at, int64_t j, ath_act act,
-                    ath_dtype dtype, vf *xhat)
+VEC_INLINE vf dz_of(const norm *s, const float *spread, int64_t at, int64_t j, vf *xhat)
 {
     const int64_t end = at + s->c - j;
-    const vf x = span_load(s->x, dtype, at, end), dy = span_load(s->dy, dtype, at, end);
+    const vf x = span_load(s->x, s->dtype, at, end), dy = span_load(s->dy, s->dtype, at, end);
 
-    span_prefetch(s->x, dtype, at + AHEAD);
-    span_prefetch(s->dy, dtype, at + AHEAD);
+    span_prefetch(s->x, s->dtype, at + AHEAD);
+    span_prefetch(s->dy, s->dtype, at + AHEAD);
     *xhat = (x - vload(spread + j)) * vload(spread + s->width + j);
-    if (act != ATH_ACT_SILU) return dy;
+    if (s->act != ATH_ACT_SILU) return dy;
     const vf z =
         vfma(*xhat, span_load(s->gamma, ATH_F32, j, s->c), span_load(s->beta, ATH_F32, j, s->c));
     const vf sigma = vsigmoid(z);
@@ -235,7 +244,7 @@ VEC_INLINE vf dz_of(const norm *s, const float *spread, int64_t at, int64_t j, a
 
 VEC_INLINE void gather(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
 {
-    const norm s = *all; /* which no store through a pointer can change */
+    const norm s = kind_of(all, act, dtype);
     const int64_t first = start(&s, i), end = first + height(&s, i % s.blocks) * s.c;
     const float *spread = s.spread + i / s.blocks * 4 * s.width;
     float *sum = s.part + i * 2 * s.width, *sum_xhat = sum + s.width;
@@ -243,7 +252,7 @@ VEC_INLINE void gather(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
     memset(sum, 0, (size_t)(2 * s.width) * sizeof *sum);
     for (int64_t row = first; row < end; row += s.c) {
         for (int64_t j = 0; j < s.c; j += VL) {
-            vf xhat, dz = dz_of(&s, spread, row + j, j, act, dtype, &xhat);
+            vf xhat, dz = dz_of(&s, spread, row + j, j, &xhat);
             vstore(sum + j, vload(sum + j) + dz);
             vstore(sum_xhat + j, vfma(dz, xhat, vload(sum_xhat + j)));
         }
@@ -293,7 +302,7 @@ static void weigh(const norm *s, int64_t n)
 /* dx = rstd * (gamma dz - mean(gamma dz) - xhat * mean(gamma dz xhat)) */
 VEC_INLINE void descend(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
 {
-    const norm s = *all; /* which no store through a pointer can change */
+    const norm s = kind_of(all, act, dtype);
     const int64_t first = start(&s, i), end = first + height(&s, i % s.blocks) * s.c;
     const float *spread = s.spread + i / s.blocks * 4 * s.width, *rstd = spread + s.width;
     const float *mean_dz = rstd + s.width, *slope = mean_dz + s.width;
@@ -302,10 +311,10 @@ VEC_INLINE void descend(const norm *all, int64_t i, ath_act act, ath_dtype dtype
 
     for (int64_t row = first; row < end; row += s.c) {
         for (int64_t j = 0; j < s.c; j += VL) {
-            vf xhat, dz = dz_of(&s, spread, row + j, j, act, dtype, &xhat);
+            vf xhat, dz = dz_of(&s, spread, row + j, j, &xhat);
             vf d = vfma(dz, span_load(s.gamma, ATH_F32, j, s.c), -vload(mean_dz + j));
             d = vload(rstd + j) * vfma(-xhat, vload(slope + j), d);
-            span_grad(dx, dtype, row + j, row + s.c, d, add);
+            span_grad(dx, s.dtype, row + j, row + s.c, d, add);
         }
     }
 }
