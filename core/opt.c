@@ -21,6 +21,18 @@ static ath_err put_int(const ath_opt *o, const char *text, int64_t *to)
     return ATH_OK;
 }
 
+static ath_err put_real(const ath_opt *o, const char *text, double *to)
+{
+    char *end = NULL; /* of the range strtod would take the first dot with it */
+    double min = strtod(o->range, NULL), max = strtod(strstr(o->range, "..") + 2, NULL);
+
+    double x = strtod(text, &end);
+    ATH_NEED(end != text && !*end && x >= min && x <= max, ATH_EINVAL,
+             "--%s is \"%s\", wanted a number, %s", o->name, text, o->range);
+    *to = x;
+    return ATH_OK;
+}
+
 static ath_err put_word(const ath_opt *o, const char *text, int64_t *to)
 {
     const char *word = o->range;
@@ -52,6 +64,8 @@ static ath_err put_value(const ath_opt *o, const char *text, void *values)
         return put_word(o, text, to);
     case ATH_OPT_INT:
         return put_int(o, text, to);
+    case ATH_OPT_REAL:
+        return put_real(o, text, to);
     case ATH_N_OPT_KINDS:
         break;
     }

@@ -21,6 +21,7 @@ typedef enum ath_opt_kind {
     ATH_OPT_TEXT,   /* const char *, borrowed from argv */
     ATH_OPT_WORD,   /* int64_t: its place among the words of the range, from 0 */
     ATH_OPT_INT,    /* int64_t within the range, both ends allowed */
+    ATH_OPT_REAL,   /* double within the range, both ends allowed */
     ATH_N_OPT_KINDS
 } ath_opt_kind;
 

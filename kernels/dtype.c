@@ -1,6 +1,8 @@
 #include "kernels/dtype.h"
 
 #include "core/err.h"
+#include "core/half.h"
+#include <stdbool.h>
 #include <string.h>
 
 static const struct {
@@ -11,20 +13,6 @@ static const struct {
     ATH_DTYPE_MAP(ATH_DTYPE_ROW)
 #undef ATH_DTYPE_ROW
 };
-
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 const char *ath_dtype_name(ath_dtype dtype)
 {
@@ -38,38 +26,22 @@ size_t ath_dtype_bytes(ath_dtype dtype)
 
 uint16_t ath_bf16_from_f32(float x)
 {
-    uint32_t bits = bits_of(x);
-    if (x != x) return (uint16_t)(bits >> 16 | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+    return ath_bf16_of_f32(x);
 }
 
 float ath_f32_from_bf16(uint16_t x)
 {
-    return float_of((uint32_t)x << 16);
+    return ath_f32_of_bf16(x);
 }
 
 uint16_t ath_f16_from_f32(float x)
 {
-    uint32_t bits = bits_of(x), sign = bits >> 16 & 0x8000u, mag = bits & 0x7fffffffu;
-    if (mag > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (mag >> 13 & 0x3ffu)); /* NaN */
-    if (mag >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* rounds to infinity */
-    if (mag < 0x38800000u) {
-        /* subnormal half: adding 0.5 puts the rounded significand in the low bits */
-        return (uint16_t)(sign | (bits_of(float_of(mag) + 0.5f) - bits_of(0.5f)));
-    }
-    uint32_t rounded = mag + 0xfffu + (mag >> 13 & 1u);
-    return (uint16_t)(sign | ((rounded - 0x38000000u) >> 13));
+    return ath_f16_of_f32(x);
 }
 
 float ath_f32_from_f16(uint16_t x)
 {
-    uint32_t sign = (uint32_t)(x & 0x8000u) << 16, mag = x & 0x7fffu;
-    if (mag >= 0x7c00u) return float_of(sign | 0x7f800000u | (mag & 0x3ffu) << 13);
-    if (mag < 0x400u) { /* subnormal: mag x 2^-24 */
-        float value = (float)mag * 5.9604644775390625e-8f;
-        return sign ? -value : value;
-    }
-    return float_of(sign | ((mag << 13) + 0x38000000u));
+    return ath_f32_of_f16(x);
 }
 
 double ath_dtype_get(const void *p, ath_dtype dtype, int64_t i)
@@ -115,4 +87,76 @@ void ath_dtype_put(void *p, ath_dtype dtype, int64_t i, double x)
         break;
     }
     ATH_ASSERT(!"a dtype with values");
+}
+
+enum { BLOCK = 256 }; /* elements converted at a time, by way of floats */
+
+static void load(float *x, const char *from, ath_dtype dtype, int64_t n)
+{
+    uint16_t half[BLOCK];
+
+    if (dtype == ATH_F32) {
+        memcpy(x, from, (size_t)n * sizeof *x);
+        return;
+    }
+    memcpy(half, from, (size_t)n * sizeof *half);
+    if (dtype == ATH_BF16)
+        for (int64_t i = 0; i < n; i++) x[i] = ath_f32_of_bf16(half[i]);
+    else
+        for (int64_t i = 0; i < n; i++) x[i] = ath_f32_of_f16(half[i]);
+}
+
+static void store(char *to, ath_dtype dtype, const float *x, int64_t n)
+{
+    uint16_t half[BLOCK];
+
+    if (dtype == ATH_F32) {
+        memcpy(to, x, (size_t)n * sizeof *x);
+        return;
+    }
+    if (dtype == ATH_BF16)
+        for (int64_t i = 0; i < n; i++) half[i] = ath_bf16_of_f32(x[i]);
+    else
+        for (int64_t i = 0; i < n; i++) half[i] = ath_f16_of_f32(x[i]);
+    memcpy(to, half, (size_t)n * sizeof *half);
+}
+
+typedef union element {
+    double f64;
+    float f32;
+    uint16_t half;
+} element;
+
+/* One element that is a double on either side. */
+static void convert_one(char *to, ath_dtype to_dtype, const char *from, ath_dtype from_dtype)
+{
+    element in = {0}, out = {0};
+
+    memcpy(&in, from, ath_dtype_bytes(from_dtype));
+    ath_dtype_put(&out, to_dtype, 0, ath_dtype_get(&in, from_dtype, 0));
+    memcpy(to, &out, ath_dtype_bytes(to_dtype));
+}
+
+void ath_dtype_convert(void *to, ath_dtype to_dtype, const void *from, ath_dtype from_dtype,
+                       int64_t n)
+{
+    const size_t in = ath_dtype_bytes(from_dtype), out = ath_dtype_bytes(to_dtype);
+    const bool is_wide = to_dtype == ATH_F64 || from_dtype == ATH_F64;
+    const char *a = from;
+    char *b = to;
+    float x[BLOCK];
+
+    ATH_ASSERT(to_dtype != ATH_I32 && from_dtype != ATH_I32 && in && out);
+    if (is_wide) {
+        for (; n > 0; n--, a += in, b += out) convert_one(b, to_dtype, a, from_dtype);
+        return;
+    }
+    while (n > 0) {
+        const int64_t k = n < BLOCK ? n : BLOCK;
+        load(x, a, from_dtype, k);
+        store(b, to_dtype, x, k);
+        a += (size_t)k * in;
+        b += (size_t)k * out;
+        n -= k;
+    }
 }

@@ -36,4 +36,9 @@ float ath_f32_from_f16(uint16_t x);
 double ath_dtype_get(const void *p, ath_dtype dtype, int64_t i);
 void ath_dtype_put(void *p, ath_dtype dtype, int64_t i, double x);
 
+/* n elements from one type to another (F32, BF16, F16, F64; F64 to a half by way of F32); both
+ * aligned to nothing. */
+void ath_dtype_convert(void *to, ath_dtype to_dtype, const void *from, ath_dtype from_dtype,
+                       int64_t n);
+
 #endif

@@ -182,6 +182,35 @@ ath_err ath_file_read(const char *path, size_t limit, char **out, size_t *n)
     return err;
 }
 
+static ath_err take_rest(int fd, const char *path, ath_take_fn *take, void *context)
+{
+    enum { PIECE_BYTES = ATH_TORTURE ? 23 : 1024 * 1024 };
+    ath_err err = ATH_OK;
+    char *piece = NULL;
+
+    ATH_TRY_OUT(ATH_NEW(PIECE_BYTES, path, &piece));
+    for (;;) {
+        int64_t got = io_read(fd, piece, PIECE_BYTES);
+        ATH_TRY_OUT(ath_sys(got, path));
+        if (got == 0) break;
+        ATH_TRY_OUT(take(context, piece, (size_t)got));
+    }
+out:
+    ath_mem_free(&piece);
+    return err;
+}
+
+ath_err ath_file_each(const char *path, ath_take_fn *take, void *context)
+{
+    int fd = io_open(path, O_RDONLY);
+
+    ATH_NEED(fd >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such file", path);
+    ATH_TRY(ath_sys(fd, path));
+    ath_err err = take_rest(fd, path, take, context);
+    io_close(fd);
+    return err;
+}
+
 /* Bytes of the folder's part of a path, with its slash; 0 where it has none. */
 static size_t folder_bytes(const char *path)
 {

@@ -31,6 +31,11 @@ void ath_io_replace(const ath_io *io);
  * where there is none, ELIMIT where it is longer than `limit` bytes. */
 ATH_MUST ath_err ath_file_read(const char *path, size_t limit, char **out, size_t *n);
 
+/* The whole of a file piece by piece, in order; an error of `take` ends it and is given back. For
+ * files too large for memory. EMISSING where there is none. */
+typedef ath_err ath_take_fn(void *context, const void *bytes, size_t n);
+ATH_MUST ath_err ath_file_each(const char *path, ath_take_fn *take, void *context);
+
 enum { ATH_PATH_BYTES = 4096 };
 
 /*

@@ -1,16 +1,14 @@
 #include "core/io/safetensors.h"
 
 #include "core/arena.h"
+#include "core/io/map.h"
+#include "core/io/safetensors_private.h"
 #include "core/mem.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define META_KEY "__metadata__"
 enum { LENGTH_BYTES = 8 };
@@ -28,9 +26,10 @@ struct ath_st {
     const char *name; /* of the file */
     const unsigned char *bytes;
     size_t n_bytes;
-    void *map; /* NULL: the bytes are the caller's */
+    ath_map map; /* empty: the bytes are the caller's */
     size_t n_header;
     json_t *header;  /* owns the names and the metadata */
+    ath_arena lent;  /* what ath_st_create was given */
     ath_arena arena; /* all that follows */
     int64_t n_tensors, n_meta;
     entry *entry;          /* by offset */
@@ -242,30 +241,6 @@ static ath_err parse_header(ath_st *st)
                      "%s: header: %s at byte %d", st->name, error.text, error.position);
 }
 
-static ath_err map_file(const char *path, void **out, size_t *n)
-{
-    ath_err err = ATH_OK;
-    struct stat info;
-    void *map = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    ATH_TRY_OUT(ath_sys(fd, path));
-    ATH_TRY_OUT(ath_sys(fstat(fd, &info), path));
-    if (!S_ISREG(info.st_mode)) {
-        err = ath_raise(ATH_EIO, "%s: not a regular file", path);
-        goto out;
-    }
-    if (info.st_size > 0) { /* an empty file cannot be mapped */
-        map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        ATH_TRY_OUT(ath_sys(map == MAP_FAILED ? -1 : 0, path));
-    }
-    *out = map;
-    *n = (size_t)info.st_size;
-out:
-    if (fd >= 0) close(fd);
-    return err;
-}
-
 ath_err ath_st_open_bytes(const char *name, const void *bytes, size_t n, ath_st **out)
 {
     ath_err err = ATH_OK;
@@ -288,15 +263,43 @@ out:
 ath_err ath_st_open(const char *path, ath_st **out)
 {
     ath_err err = ATH_OK;
-    void *map = NULL;
-    size_t n = 0;
+    ath_map map = {0};
 
-    ATH_TRY(map_file(path, &map, &n));
-    ATH_TRY_OUT(ath_st_open_bytes(path, map, n, out));
+    ATH_TRY(ath_map_open(path, &map));
+    ATH_TRY_OUT(ath_st_open_bytes(path, map.bytes, map.n, out));
     (*out)->map = map;
-    map = NULL;
+    map = (ath_map){0};
 out:
-    if (map) munmap(map, n);
+    ath_map_close(&map);
+    return err;
+}
+
+ath_err ath_st_create(const char *name, int64_t n, const ath_st_tensor *tensors, ath_arena *arena,
+                      ath_map *map, ath_st **out)
+{
+    ath_err err = ATH_OK;
+    ath_st *st = NULL;
+
+    ATH_TRY_OUT(ATH_NEW(1, "tensor file", &st));
+    *st = (ath_st){.n_tensors = n};
+    ATH_TRY_OUT(ath_arena_print(&st->arena, &st->name, "%s", name));
+    ATH_TRY_OUT(ATH_ARENA_NEW(&st->arena, n, &st->entry));
+    for (int64_t i = 0; i < n; i++) st->entry[i].tensor = tensors[i];
+    ATH_TRY_OUT(index_names(st));
+    for (int64_t i = 1; i < n; i++) {
+        const char *key = st->by_name[i]->tensor.name;
+        if (strcmp(st->by_name[i - 1]->tensor.name, key) != 0) continue;
+        err = ath_raise(ATH_EFORMAT, "%s: \"%.120s\" occurs twice", name, key);
+        goto out;
+    }
+    st->lent = *arena;
+    st->map = *map;
+    *arena = (ath_arena){0};
+    *map = (ath_map){0};
+    *out = st;
+    st = NULL;
+out:
+    ath_st_close(&st);
     return err;
 }
 
@@ -307,7 +310,8 @@ void ath_st_close(ath_st **st)
     if (!s) return;
     json_decref(s->header);
     ath_arena_release(&s->arena);
-    if (s->map) munmap(s->map, s->n_bytes);
+    ath_arena_release(&s->lent);
+    ath_map_close(&s->map);
     ath_mem_free(st);
 }
 

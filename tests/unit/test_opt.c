@@ -9,6 +9,7 @@ typedef struct values {
     bool json;
     const char *model;
     int64_t dtype, threads;
+    double cfg;
 } values;
 
 static const ath_opt opts[] = {
@@ -16,6 +17,7 @@ static const ath_opt opts[] = {
     {"model", ATH_OPT_TEXT, offsetof(values, model), "NAME", "tiny", "which network"},
     {"dtype", ATH_OPT_WORD, offsetof(values, dtype), "f32|bf16|f", "bf16", "of activations"},
     {"threads", ATH_OPT_INT, offsetof(values, threads), "-1..64", NULL, "threads of a rank"},
+    {"cfg", ATH_OPT_REAL, offsetof(values, cfg), "0..30.5", "7", "guidance"},
     {0},
 };
 
@@ -56,6 +58,7 @@ static void test_values(void)
     CHECK_EQ(v.threads, 0);
     CHECK_EQ(v.dtype, 1);
     CHECK_STR(v.model, "tiny");
+    CHECK(v.cfg == 7);
     CHECK(!v.json);
 
     CHECK_OK(parse("job.toml --threads 64 - --model=a=b --json run", &v, &argc, argv));
@@ -67,7 +70,11 @@ static void test_values(void)
     CHECK_STR(v.model, "a=b");
     CHECK(v.json);
 
-    CHECK_OK(parse("--threads=2 --threads -1 --dtype f --model -- -- --json", &v, &argc, argv));
+    CHECK_OK(parse("--cfg 30.5", &v, &argc, argv));
+    CHECK(v.cfg == 30.5);
+    CHECK_OK(parse("--cfg=.25 --threads=2 --threads -1 --dtype f --model -- -- --json", &v, &argc,
+                   argv));
+    CHECK(v.cfg == 0.25);
     CHECK_EQ(v.threads, -1);
     CHECK_EQ(v.dtype, 2);
     CHECK_STR(v.model, "--");
@@ -87,6 +94,10 @@ static void test_refused(void)
     check_refused("--threads 2x", "\"2x\"");
     check_refused("--threads=", "\"\"");
     check_refused("--threads 99999999999999999999", "-1..64");
+    check_refused("--cfg 30.6", "--cfg is \"30.6\", wanted a number, 0..30.5");
+    check_refused("--cfg nan", "wanted a number, 0..30.5");
+    check_refused("--cfg 7,5", "\"7,5\"");
+    check_refused("--cfg -0.1", "\"-0.1\"");
     check_refused("--dtype bf1", "--dtype is \"bf1\", wanted f32|bf16|f");
     check_refused("--dtype=", "wanted f32|bf16|f");
     check_refused("--dtype f32|bf16", "wanted f32|bf16|f");
@@ -102,7 +113,8 @@ static void test_print(void)
     CHECK_STR(ath_str_text(&text), "  --json                 for programs\n"
                                    "  --model NAME           which network (tiny)\n"
                                    "  --dtype f32|bf16|f     of activations (bf16)\n"
-                                   "  --threads -1..64       threads of a rank\n");
+                                   "  --threads -1..64       threads of a rank\n"
+                                   "  --cfg 0..30.5          guidance (7)\n");
     ath_str_release(&text);
 }
 
