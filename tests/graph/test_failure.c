@@ -108,6 +108,46 @@ static void check_memory_sentences(void)
     ath_net_destroy(&n);
 }
 
+/* A slab has moments where its plan updates; one without is refused where they are wanted. */
+static void check_moments(void)
+{
+    const ath_desc x = {ATH_F32, 2, {2, 3}}, row = {ATH_F32, 1, {2}};
+    ath_plan *plan[2] = {NULL, NULL};
+    ath_slab *slab[2] = {NULL, NULL};
+    ath_device *host = NULL;
+    ath_exec *exec = NULL;
+    ath_net *n = NULL;
+    float weight[9] = {0};
+
+    ath_test_begin("moments");
+    CHECK_OK(ath_device_create_host(&host));
+    CHECK_OK(ath_net_create(ATH_F32, &n));
+    ath_net_train(n, true);
+    ath_val y = ath_linear(n, "layer", ath_net_input(n, "x", x), 3, false);
+    ath_net_loss(n, ath_mse(n, y, ath_net_input(n, "target", x), ath_net_input(n, "w", row)));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(
+            ath_plan_create(n, &(ath_plan_opts){.backend = ATH_REF, .update = i == 1}, &plan[i]));
+        CHECK_OK(ath_slab_create(host, plan[i], &slab[i]));
+    }
+    CHECK_ERR(ath_slab_read(slab[0], ATH_MOMENT1, "layer.weight", weight, sizeof weight),
+              ATH_EMISSING);
+    CHECK_HAS(ath_err_text(), "layer.weight: the slab has no moments");
+    CHECK_OK(ath_slab_read(slab[0], ATH_GRAD, "layer.weight", weight, sizeof weight));
+    CHECK_OK(ath_slab_read(slab[1], ATH_MOMENT2, "layer.weight", weight, sizeof weight));
+    CHECK_ERR(ath_exec_create(plan[1], host, &(ath_exec_opts){.slab = slab[0]}, &exec),
+              ATH_EMISSING);
+    CHECK_HAS(ath_err_text(), "slab: has no moments");
+    CHECK_OK(ath_exec_create(plan[0], host, &(ath_exec_opts){.slab = slab[1]}, &exec));
+    ath_exec_destroy(&exec);
+    for (int i = 0; i < 2; i++) {
+        ath_slab_destroy(&slab[i]);
+        ath_plan_destroy(&plan[i]);
+    }
+    ath_net_destroy(&n);
+    ath_device_destroy(&host);
+}
+
 /* ---- allocations ---- */
 
 /* Every kind of thing a plan is made of, in few nodes: a region, an adapter-like product, a cast, a
@@ -210,6 +250,7 @@ int main(void)
 {
     check_sentences();
     check_memory_sentences();
+    check_moments();
     check_allocations();
     check_nan();
     return ath_test_end();

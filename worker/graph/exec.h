@@ -13,13 +13,16 @@
 typedef struct ath_weights ath_weights;
 ATH_MUST ath_err ath_weights_create(ath_device *device, ath_weights **out);
 void ath_weights_destroy(ath_weights **weights);
-/* Puts a tensor, converted to `desc.dtype` from `dtype`; `host` is borrowed for the call. */
+/* Puts a tensor, converted to `desc.dtype` from `dtype`; `host` is borrowed for the call and aligned
+ * to nothing. */
 ATH_MUST ath_err ath_weights_put(ath_weights *weights, const char *name, ath_desc desc,
                                  ath_dtype dtype, const void *host);
+bool ath_weights_has(const ath_weights *weights, const char *name);
 
 /* ---- the trainable slab: F32 (F64) parameters, gradients, two moments ---- */
 typedef struct ath_slab ath_slab;
-/* Lays it out in the plan's order. Other plans of the same model must agree (checked by exec). */
+/* Lays it out in the plan's order. Other plans of the same model must agree (checked by exec). There
+ * are moments only where the plan has an update. */
 ATH_MUST ath_err ath_slab_create(ath_device *device, const ath_plan *plan, ath_slab **out);
 void ath_slab_destroy(ath_slab **slab);
 typedef enum ath_slab_part {
@@ -52,8 +55,9 @@ typedef struct ath_exec_opts {
     int32_t drop_wait; /* tests of the sim: leave out the n-th wait between streams; 0: none */
 } ath_exec_opts;
 
-/* Resolves every pointer (the plan, weights and slab are borrowed until the exec is destroyed), packs the frozen weights, makes the streams. A frozen parameter that is
- * missing or of another shape is named: found, wanted. */
+/* Resolves every pointer (the plan, weights and slab are borrowed until the exec is destroyed), packs
+ * the frozen weights, makes the streams. A frozen parameter that is missing or of another shape is
+ * named: found, wanted. */
 ATH_MUST ath_err ath_exec_create(const ath_plan *plan, ath_device *device,
                                  const ath_exec_opts *opts, ath_exec **out);
 void ath_exec_destroy(ath_exec **exec);

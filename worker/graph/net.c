@@ -191,6 +191,16 @@ ath_val ath_net_param(ath_net *net, const char *name, ath_dtype dtype, int n_dim
     return (ath_val){known};
 }
 
+ath_val ath_net_next_param(const ath_net *net, ath_val after, const char **name)
+{
+    for (int32_t i = after.i + 1; i < net->n_vals; i++) {
+        if (net->vals[i].kind != VAL_FROZEN && net->vals[i].kind != VAL_TRAIN) continue;
+        *name = net->vals[i].name;
+        return (ath_val){i};
+    }
+    return (ath_val){0};
+}
+
 void ath_net_train(ath_net *net, bool on)
 {
     net->training = on;

@@ -54,6 +54,9 @@ ath_val ath_net_input(ath_net *net, const char *name, ath_desc desc);
  * value and needs the same shape. */
 ath_val ath_net_param(ath_net *net, const char *name, ath_dtype dtype, int n_dim,
                       const int64_t *dim);
+/* The parameters in the order of recording: pass {0}, then what it gave, until it gives {0}. The name
+ * is valid until the net is destroyed. */
+ath_val ath_net_next_param(const ath_net *net, ath_val after, const char **name);
 void ath_net_train(ath_net *net, bool on); /* off at first */
 bool ath_net_is_training(const ath_net *net);
 

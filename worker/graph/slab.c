@@ -10,8 +10,15 @@ struct ath_slab {
     ath_plan_param *params; /* names in the arena */
     int32_t n_params;
     size_t element;
-    ath_buf part[ATH_N_SLAB_PARTS];
+    ath_buf part[ATH_N_SLAB_PARTS]; /* moments: {0} where the plan has no update */
 };
+
+static bool has_update(const ath_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].is_update) return true;
+    return false;
+}
 
 static ath_err fill(ath_slab *slab, ath_device *device, const ath_plan *plan)
 {
@@ -26,7 +33,7 @@ static ath_err fill(ath_slab *slab, ath_device *device, const ath_plan *plan)
             ath_arena_print(&slab->arena, &slab->params[i].name, "%s", plan->trainables[i].name));
     }
     slab->n_params = plan->n_trainables;
-    for (int i = 0; i < ATH_N_SLAB_PARTS; i++) {
+    for (int i = 0; i < (has_update(plan) ? ATH_N_SLAB_PARTS : ATH_MOMENT1); i++) {
         ATH_TRY(ath_buf_create(device, bytes, "trainable parameters", &slab->part[i]));
         ATH_TRY(ath_buf_zero(slab->stream, slab->part[i], 0, bytes));
     }
@@ -58,10 +65,13 @@ void ath_slab_destroy(ath_slab **slab)
     ath_mem_free(slab);
 }
 
-static ath_err find(const ath_slab *slab, const char *name, size_t bytes, size_t *offset)
+static ath_err find(const ath_slab *slab, ath_slab_part part, const char *name, size_t bytes,
+                    size_t *offset)
 {
     char text[ATH_DESC_TEXT];
 
+    ATH_NEED(slab->part[part].address, ATH_EMISSING,
+             "parameter %s: the slab has no moments, it was made for a plan without update", name);
     for (int32_t i = 0; i < slab->n_params; i++) {
         const ath_plan_param *p = &slab->params[i];
         if (strcmp(p->name, name) != 0) continue;
@@ -79,7 +89,7 @@ ath_err ath_slab_write(ath_slab *slab, ath_slab_part part, const char *name, con
 {
     size_t offset = 0;
 
-    ATH_TRY(find(slab, name, bytes, &offset));
+    ATH_TRY(find(slab, part, name, bytes, &offset));
     ATH_TRY(ath_buf_write(slab->stream, slab->part[part], offset, host, bytes));
     return ath_stream_sync(slab->stream);
 }
@@ -89,7 +99,7 @@ ath_err ath_slab_read(ath_slab *slab, ath_slab_part part, const char *name, void
 {
     size_t offset = 0;
 
-    ATH_TRY(find(slab, name, bytes, &offset));
+    ATH_TRY(find(slab, part, name, bytes, &offset));
     return ath_buf_read(slab->stream, slab->part[part], offset, host, bytes);
 }
 
@@ -98,6 +108,8 @@ ath_err ath_slab_fit(const ath_slab *slab, const ath_plan *plan)
     ATH_NEED(slab && slab->n_params == plan->n_trainables, ATH_ESHAPE,
              "slab: holds %" PRId32 " parameters, the plan wants %" PRId32,
              slab ? slab->n_params : 0, plan->n_trainables);
+    ATH_NEED(slab->part[ATH_MOMENT1].address || !has_update(plan), ATH_EMISSING,
+             "slab: has no moments, the plan updates: make the slab for a plan that does");
     for (int32_t i = 0; i < slab->n_params; i++) {
         const ath_plan_param *have = &slab->params[i], *want = &plan->trainables[i];
         ATH_NEED(strcmp(have->name, want->name) == 0 && have->offset == want->offset &&

@@ -62,6 +62,11 @@ static int32_t find(const ath_weights *w, const char *name)
     return NONE;
 }
 
+bool ath_weights_has(const ath_weights *weights, const char *name)
+{
+    return find(weights, name) != NONE;
+}
+
 /* Writes `host` of dtype `from` as desc.dtype. */
 static ath_err upload(ath_weights *w, ath_buf to, const ath_desc *desc, ath_dtype from,
                       const void *host)
@@ -71,8 +76,7 @@ static ath_err upload(ath_weights *w, ath_buf to, const ath_desc *desc, ath_dtyp
 
     if (from == desc->dtype) return ath_buf_write(w->stream, to, 0, host, ath_desc_bytes(desc));
     ATH_TRY(ath_mem_new(ath_desc_bytes(desc), 1, "converted weight", &converted));
-    for (int64_t i = 0; i < ath_desc_count(desc); i++)
-        ath_dtype_put(converted, desc->dtype, i, ath_dtype_get(host, from, i));
+    ath_dtype_convert(converted, desc->dtype, host, from, ath_desc_count(desc));
     err = ath_buf_write(w->stream, to, 0, converted, ath_desc_bytes(desc));
     ath_mem_free(&converted);
     return err;

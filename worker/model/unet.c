@@ -2,30 +2,6 @@
 
 #include "worker/graph/layer.h"
 
-const ath_unet_spec ath_unet_sd15 = {
-    .in_channels = 4,
-    .out_channels = 4,
-    .n_levels = 4,
-    .width = {320, 640, 1280, 1280},
-    .has_attention = {true, true, true, false},
-    .blocks = 2,
-    .heads = 8,
-    .groups = 32,
-    .context_width = 768,
-};
-
-const ath_unet_spec ath_unet_tiny = {
-    .in_channels = 4,
-    .out_channels = 4,
-    .n_levels = 2,
-    .width = {32, 64},
-    .has_attention = {true, false},
-    .blocks = 1,
-    .heads = 4,
-    .groups = 8,
-    .context_width = 32,
-};
-
 static const float resnet_eps = 1e-5f, transformer_eps = 1e-6f, layer_eps = 1e-5f;
 static const ath_window downsample = {3, 2, 1, 1, 1, 1};
 

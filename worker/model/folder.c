@@ -1,0 +1,46 @@
+#include "worker/model/folder.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool ath_folder_is(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+static ath_err join(const char *path, ath_part part, const char *stem, const char *ending,
+                    char out[ATH_PATH_BYTES])
+{
+    const int n =
+        snprintf(out, ATH_PATH_BYTES, "%s/%s/%s%s", path, ath_part_name(part), stem, ending);
+
+    ATH_NEED(n > 0 && n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", path);
+    return ATH_OK;
+}
+
+ath_err ath_folder_config(const char *path, ath_part part, char out[ATH_PATH_BYTES])
+{
+    return join(path, part, "config", ".json", out);
+}
+
+ath_err ath_folder_weights(const char *path, ath_part part, char out[ATH_PATH_BYTES])
+{
+    static const char *const endings[] = {".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin"};
+
+    for (int i = 0; i < 4; i++) {
+        const char *stem = part == ATH_PART_TEXT ? "model" : "diffusion_pytorch_model";
+        if (part == ATH_PART_TEXT && i >= 2) stem = "pytorch_model";
+        ATH_TRY(join(path, part, stem, endings[i], out));
+        if (access(out, F_OK) == 0) return ATH_OK;
+    }
+    return ath_raise(ATH_EMISSING, "%s/%s: no weights here, wanted %smodel.safetensors or .bin",
+                     path, ath_part_name(part), part == ATH_PART_TEXT ? "" : "diffusion_pytorch_");
+}
+
+ath_err ath_folder_weights_new(const char *path, ath_part part, char out[ATH_PATH_BYTES])
+{
+    return join(path, part, part == ATH_PART_TEXT ? "model" : "diffusion_pytorch_model",
+                ".safetensors", out);
+}
