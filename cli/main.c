@@ -1,6 +1,7 @@
 /* athanor COMMAND ...: finds the command, runs it, turns its error into the exit code. */
 #include "cli/cmd.h"
 #include "core/var.h"
+#include "kernels/isa.h"
 #include <stdio.h>
 
 extern char **environ;
@@ -20,6 +21,7 @@ static ath_err run(int argc, char **argv)
     const ath_cmd *cmd = NULL;
 
     ATH_TRY(ath_var_check(environ));
+    ATH_TRY(ath_isa_check());
     ATH_NEED(argc > 1, ATH_EINVAL, "no command; athanor --help lists them");
     if (argv[1][0] == '-') return run_global(argc - 1, argv + 1);
     ATH_TRY(ath_cmd_find(argv[1], &cmd));

@@ -1,0 +1,40 @@
+/*
+ * Ranks: processes of one program that divide its work, over MPI. One rank alone never touches MPI.
+ * One thread at a time.
+ */
+#ifndef ATH_DIST_H
+#define ATH_DIST_H
+
+#include "core/err.h"
+
+enum { ATH_RANKS_MAX = 4096 };
+
+/* True where this process was started by mpirun, srun or their like. */
+bool ath_dist_is_launched(void);
+
+/*
+ * Becomes one of `n_ranks` ranks (0: as many as it was launched with, or 1). First thing after the
+ * options were checked: where n_ranks > 1 and nobody launched the process, it is replaced by mpirun,
+ * which starts the same command line n_ranks times. ATH_EINVAL where it was launched with another
+ * number; ATH_EMPI where there is no mpirun or MPI fails.
+ */
+ATH_MUST ath_err ath_dist_init(int32_t n_ranks);
+
+/* All ranks call it before they end; then MPI is gone. Harmless without init. */
+void ath_dist_finalize(void);
+
+/* 0 and 1 before init. */
+int32_t ath_dist_rank(void);
+int32_t ath_dist_size(void);
+
+/* Waits for all ranks. */
+ATH_MUST ath_err ath_dist_barrier(void);
+
+/* All ranks give their outcome and take the first that is not ATH_OK, by rank: a failed rank its own,
+ * the others the same code with a sentence that names the rank. */
+ATH_MUST ath_err ath_dist_agree(ath_err err);
+
+/* `bytes` of rank 0 for everybody. */
+ATH_MUST ath_err ath_dist_share(void *data, size_t bytes);
+
+#endif
