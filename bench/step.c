@@ -4,7 +4,8 @@
  *
  *     step --model sd15-unet-like --mode lora --dtype bf16 --size 512 --threads 2 --repeats 3
  *
- * Modes: forward (no gradients), lora (rank 32 at all linears and 1x1 convolutions), full.
+ * Modes: forward (no gradients), backward (gradients of all parameters), lora (rank 32 at all
+ * linears and 1x1 convolutions), full. The last two update with AdamW.
  */
 #include "core/mem.h"
 #include "kernels/conv2d.h"
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 typedef struct settings {
@@ -73,6 +75,16 @@ static float spread_of(const ath_desc *d)
     return 3.4f / (float)(d->n_dim == 2 ? d->dim[1] : 3 * d->dim[1]) * 8;
 }
 
+static bool is_mode(const settings *s, const char *mode)
+{
+    return strcmp(s->mode, mode) == 0;
+}
+
+static bool has_update(const settings *s)
+{
+    return is_mode(s, "lora") || is_mode(s, "full");
+}
+
 static ath_err record(const settings *s, ath_net *n, const ath_adapter *lora)
 {
     const bool is_sd15 = strcmp(s->model, "sd15-unet-like") == 0;
@@ -84,8 +96,10 @@ static ath_err record(const settings *s, ath_net *n, const ath_adapter *lora)
 
     ATH_NEED(is_sd15 || strcmp(s->model, "tiny") == 0, ATH_EINVAL,
              "model %s: wanted sd15-unet-like or tiny", s->model);
-    ath_net_train(n, strcmp(s->mode, "full") == 0);
-    if (strcmp(s->mode, "lora") == 0) ath_net_attach(n, lora, 1);
+    ATH_NEED(has_update(s) || is_mode(s, "forward") || is_mode(s, "backward"), ATH_EINVAL,
+             "mode %s: wanted forward, backward, lora or full", s->mode);
+    ath_net_train(n, is_mode(s, "backward") || is_mode(s, "full"));
+    if (is_mode(s, "lora")) ath_net_attach(n, lora, 1);
     ath_val y = ath_unet(n, spec, ath_net_input(n, "x", image), ath_net_input(n, "t", row),
                          ath_net_input(n, "text", text));
     ath_val loss = ath_mse(n, y, ath_net_input(n, "target", target), ath_net_input(n, "w", row));
@@ -140,7 +154,7 @@ static ath_err write_inputs(const settings *s, bench *b)
         ath_mem_free(&host);
         ATH_TRY(err);
     }
-    if (strcmp(s->mode, "forward") == 0) return ATH_OK;
+    if (!has_update(s)) return ATH_OK;
     const float hyper[4] = {1e-4f, 1e-2f, 0.1f, 1e-3f};
     return ath_exec_write(b->exec, "adamw", hyper, sizeof hyper);
 }
@@ -152,7 +166,7 @@ static ath_err create(const settings *s, bench *b)
     const ath_plan_opts opts = {.backend = ATH_CPU,
                                 .n_threads = s->threads,
                                 .recompute = s->recompute,
-                                .update = true,
+                                .update = has_update(s),
                                 .max_norm = 1};
 
     ATH_TRY(ath_net_create(s->dtype, &b->net));
@@ -177,6 +191,14 @@ static void release(bench *b)
     ath_net_destroy(&b->net);
 }
 
+/* The most memory that the whole process ever held, weights, library and all. */
+static double peak_mib(void)
+{
+    struct rusage u = {0};
+
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (double)u.ru_maxrss / 1024 : 0;
+}
+
 /* The 3x3 convolution at the finest level, as oneDNN runs it bare: what the machine can do now. */
 static ath_err machine_rate(const settings *s, double *gflops)
 {
@@ -197,17 +219,19 @@ static ath_err measure(const settings *s, bench *b)
     const int32_t n = s->repeats < 64 ? s->repeats : 64;
 
     ATH_TRY(ath_exec_run(b->exec, ATH_PHASE_ALL));
-    ATH_TRY(machine_rate(s, &rate));
     for (int32_t i = 0; i < n; i++) {
         const double start = now();
         ATH_TRY(ath_exec_run(b->exec, ATH_PHASE_ALL));
         seconds[i] = now() - start;
     }
+    const double peak = peak_mib();
+    ATH_TRY(machine_rate(s, &rate));
     qsort(seconds, (size_t)n, sizeof *seconds, by_value);
     const double median = seconds[n / 2], reached = t.flop / median / 1e9;
     printf("%s %s %s, %d px, batch %d, %d threads, %d runs\n", s->model, s->mode,
            ath_dtype_name(s->dtype), s->size, s->batch, s->threads, n);
     printf("  step            %8.3f s   %.3f images/s\n", median, s->batch / median);
+    printf("  peak memory     %8.1f MiB of the process\n", peak);
     printf("  products        %8.1f GFLOP a step\n", t.flop / 1e9);
     printf("  reached         %8.1f GFLOP/s\n", reached);
     printf("  oneDNN 3x3 conv %8.1f GFLOP/s bare, same run: share %.1f %%\n", rate,
