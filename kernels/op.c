@@ -1,5 +1,6 @@
 #include "kernels/op.h"
 
+#include "kernels/chain_dnnl.h"
 #include "kernels/ops.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -127,7 +128,11 @@ ath_err ath_site_bind(const ath_site *site, const ath_kernel *kernel, ath_bound 
 {
     *bound = (ath_bound){0};
     if (!kernel->bind) return ATH_OK;
+    /* A primitive is cut for the threads it finds when it is made, whoever runs it: those of the plan,
+     * not of the environment, which a launcher changes when it binds a process to one core. */
+    const int before = ath_dnnl_set_threads(site->n_threads);
     ath_err err = kernel->bind(site, bound);
+    ath_dnnl_set_threads(before);
     if (err) ath_bound_release(bound);
     return err;
 }
