@@ -81,7 +81,7 @@ static void check_times(ath_spacing spacing, ath_sampler sampler, int n, const d
     ath_steps steps;
 
     ath_test_begin(ath_spacing_name(spacing));
-    CHECK_OK(ath_steps_init(&steps, &schedule, sampler, spacing, n));
+    CHECK_OK(ath_steps_init(&steps, &schedule, (ath_sampler)sampler, (ath_spacing)spacing, n));
     CHECK_NEAR(steps.time[0], time[0], 1e-9);
     CHECK_NEAR(steps.time[1], time[1], 5e-3);
     CHECK_NEAR(steps.time[steps.n - 2], time[2], 5e-3);
@@ -125,7 +125,8 @@ static void check_refused(ath_sampler sampler, ath_spacing spacing, int n, const
 {
     ath_steps steps;
 
-    CHECK_ERR(ath_steps_init(&steps, &schedule, sampler, spacing, n), ATH_EINVAL);
+    CHECK_ERR(ath_steps_init(&steps, &schedule, (ath_sampler)sampler, (ath_spacing)spacing, n),
+              ATH_EINVAL);
     CHECK_HAS(ath_err_text(), says);
 }
 
@@ -137,7 +138,8 @@ static void check_all_counts(void)
     for (int spacing = 0; spacing < ATH_N_SPACINGS; spacing++)
         for (int sampler = 0; sampler < ATH_N_SAMPLERS; sampler++)
             for (int n = 2; n <= 400; n += 7) {
-                CHECK_OK(ath_steps_init(&steps, &schedule, sampler, spacing, n));
+                CHECK_OK(ath_steps_init(&steps, &schedule, (ath_sampler)sampler,
+                                        (ath_spacing)spacing, n));
                 bool falls = steps.sigma[steps.n] >= 0;
                 /* at time 0 diffusers' DDIM is already where it ends: its last step does nothing */
                 if (sampler == ATH_SAMPLER_DDIM && spacing == ATH_SPACING_LINSPACE) steps.n--;
@@ -195,7 +197,7 @@ static double outcome(ath_sampler sampler, ath_spacing spacing, int n, double et
     float x[N] = {1, 1, -1, 0, 1};
     ath_steps steps = {0};
 
-    CHECK_OK(ath_steps_init(&steps, &schedule, sampler, spacing, n));
+    CHECK_OK(ath_steps_init(&steps, &schedule, (ath_sampler)sampler, (ath_spacing)spacing, n));
     const ath_sampling s = {.sampler = sampler,
                             .steps = &steps,
                             .prediction = toy->prediction,

@@ -94,7 +94,7 @@ static void check_own(void)
     static ath_noise_source s, t;
 
     ath_test_begin("own");
-    for (int kind = 0; kind < ATH_N_NOISE_KINDS; kind++) check_moments(kind);
+    for (int kind = 0; kind < ATH_N_NOISE_KINDS; kind++) check_moments((ath_noise_kind)kind);
     ath_noise_begin(&s, ATH_NOISE_OWN, 5);
     ath_noise_draw(&s, MANY, x);
     ath_noise_begin(&t, ATH_NOISE_OWN, 5);

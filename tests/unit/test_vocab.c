@@ -14,6 +14,15 @@ static int64_t count(const char *text, char c)
     return n;
 }
 
+/* strstr, which under a sanitizer measures the whole text at each call. */
+static const char *find(const char *text, const char *part)
+{
+    const size_t n = strlen(part);
+
+    while (*text && strncmp(text, part, n) != 0) text++;
+    return *text ? text : NULL;
+}
+
 static void test_whole(void)
 {
     ath_str text = {0};
@@ -25,7 +34,7 @@ static void test_whole(void)
     for (int32_t id = 0; id < ATH_VOCAB_MAX && at; id++) {
         char entry[32];
         snprintf(entry, sizeof entry, "\": %d%s", id, id + 1 < ATH_VOCAB_MAX ? ", " : "}\n");
-        at = strstr(at, entry);
+        at = find(at, entry);
     }
     CHECK(at != NULL);
     CHECK(strstr(ath_str_text(&text), "{\"!\": 0, \"\\\"\": 1, \"#\": 2, ") == ath_str_text(&text));
