@@ -178,8 +178,9 @@ static ath_err create(const toy_opts *opts, toy *t)
     ATH_TRY(write_weights(opts, t));
     const ath_exec_opts exec = {.weights = t->weights,
                                 .slab = t->slab,
-                                .reduce = opts->reduces ? double_grads : NULL,
-                                .reduce_context = &is64[opts->compute == ATH_F64],
+                                .reduce = opts->reduces ? double_grads : opts->reduce,
+                                .reduce_context = opts->reduces ? &is64[opts->compute == ATH_F64]
+                                                                : opts->reduce_context,
                                 .check_nan = opts->checks_nan,
                                 .drop_wait = opts->drop_wait};
     ATH_TRY(ath_exec_create(t->plan, t->device, &exec, &t->exec));

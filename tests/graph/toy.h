@@ -18,7 +18,9 @@ typedef struct toy_opts {
     bool is_sim;
     uint64_t seed; /* of the sim */
     int32_t drop_wait;
-    bool reduces; /* the reduce hook doubles every gradient, as two equal ranks would */
+    bool reduces;         /* the reduce hook doubles every gradient, as two equal ranks would */
+    ath_reduce_fn reduce; /* a hook of the test's own instead */
+    void *reduce_context;
     bool checks_nan;
     double nudge;  /* parameters are moved by nudge * direction, both functions of names */
     float x_scale; /* of the input x; 0: 1 */

@@ -30,11 +30,16 @@ int32_t ath_dist_size(void);
 /* Waits for all ranks. */
 ATH_MUST ath_err ath_dist_barrier(void);
 
-/* All ranks give their outcome and take the first that is not ATH_OK, by rank: a failed rank its own,
- * the others the same code with a sentence that names the rank. */
+/* All ranks give their outcome, and where any failed all fail: a failed rank with its own error, the
+ * others with the code and the cause of the lowest rank that failed. Whatever all ranks must do
+ * together is asked about first. */
 ATH_MUST ath_err ath_dist_agree(ath_err err);
 
 /* `bytes` of rank 0 for everybody. */
 ATH_MUST ath_err ath_dist_share(void *data, size_t bytes);
+
+/* The numbers of all ranks, rank after rank, for everybody. Refused on all ranks alike where they are
+ * not n_all together. */
+ATH_MUST ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n_all);
 
 #endif

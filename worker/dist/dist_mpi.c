@@ -1,7 +1,10 @@
+#include "worker/dist/dist_private.h"
 #include "worker/dist/launch.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <mpi.h>
+#include <string.h>
 
 /* Of the process: MPI itself is. */
 static struct {
@@ -9,7 +12,7 @@ static struct {
     int rank, size;
 } world = {.size = 1};
 
-static ath_err check(int code, const char *what)
+ath_err ath_dist_check(int code, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
     int n = 0;
@@ -23,11 +26,13 @@ static ath_err join(int32_t n_ranks)
 {
     int level = 0;
 
-    ATH_TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread"));
+    ATH_TRY(ath_dist_check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level),
+                           "MPI_Init_thread"));
     world.is_up = true;
-    ATH_TRY(check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI errors"));
-    ATH_TRY(check(MPI_Comm_rank(MPI_COMM_WORLD, &world.rank), "MPI_Comm_rank"));
-    ATH_TRY(check(MPI_Comm_size(MPI_COMM_WORLD, &world.size), "MPI_Comm_size"));
+    ATH_TRY(
+        ath_dist_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI errors"));
+    ATH_TRY(ath_dist_check(MPI_Comm_rank(MPI_COMM_WORLD, &world.rank), "MPI_Comm_rank"));
+    ATH_TRY(ath_dist_check(MPI_Comm_size(MPI_COMM_WORLD, &world.size), "MPI_Comm_size"));
     ATH_NEED(n_ranks == 0 || n_ranks == world.size, ATH_EINVAL,
              "--ranks %d, but the launcher started %d; leave --ranks out or make them equal",
              n_ranks, world.size);
@@ -63,7 +68,29 @@ int32_t ath_dist_size(void)
 
 ath_err ath_dist_barrier(void)
 {
-    return world.is_up ? check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier") : ATH_OK;
+    return world.is_up ? ath_dist_check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier") : ATH_OK;
+}
+
+/* The error of a rank, with the first line of its text, for those that have none. */
+static ath_err take_error(int from, ath_err err)
+{
+    struct {
+        int32_t code;
+        char text[1020];
+    } message = {.code = (int32_t)err};
+
+    if (world.rank == from) {
+        const char *text = ath_err_text(), *name = ath_err_name(err);
+        /* the code is said again where it is raised again */
+        if (strncmp(text, name, strlen(name)) == 0 && text[strlen(name)] == ':')
+            text += strlen(name) + 2;
+        size_t n = strcspn(text, "\n");
+        if (n >= sizeof message.text) n = sizeof message.text - 1;
+        memcpy(message.text, text, n);
+    }
+    ATH_TRY(ath_dist_check(MPI_Bcast(&message, (int)sizeof message, MPI_BYTE, from, MPI_COMM_WORLD),
+                           "MPI_Bcast"));
+    return err ? err : ath_raise((ath_err)message.code, "rank %d: %s", from, message.text);
 }
 
 ath_err ath_dist_agree(ath_err err)
@@ -71,17 +98,48 @@ ath_err ath_dist_agree(ath_err err)
     if (!world.is_up) return err;
     /* the lowest rank that failed, and what it says */
     int rank = err ? world.rank : world.size, first = 0;
-    ATH_TRY(
-        check(MPI_Allreduce(&rank, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD), "MPI_Allreduce"));
+    ATH_TRY(ath_dist_check(MPI_Allreduce(&rank, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
+                           "MPI_Allreduce"));
     if (first == world.size) return ATH_OK;
-    int code = (int)err;
-    ATH_TRY(check(MPI_Bcast(&code, 1, MPI_INT, first, MPI_COMM_WORLD), "MPI_Bcast"));
-    return err ? err : ath_raise((ath_err)code, "rank %d failed; it says why", first);
+    return take_error(first, err);
 }
 
 ath_err ath_dist_share(void *data, size_t bytes)
 {
-    if (!world.is_up) return ATH_OK;
-    ATH_NEED(bytes <= INT_MAX, ATH_ELIMIT, "dist: %zu bytes to share, at most %d", bytes, INT_MAX);
-    return check(MPI_Bcast(data, (int)bytes, MPI_BYTE, 0, MPI_COMM_WORLD), "MPI_Bcast");
+    enum { PIECE = 1 << 30 };
+
+    for (size_t at = 0; world.is_up && at < bytes; at += PIECE) {
+        const size_t n = bytes - at < PIECE ? bytes - at : PIECE;
+        ATH_TRY(ath_dist_check(MPI_Bcast((char *)data + at, (int)n, MPI_BYTE, 0, MPI_COMM_WORLD),
+                               "MPI_Bcast"));
+    }
+    return ATH_OK;
+}
+
+ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n_all)
+{
+    int n[ATH_RANKS_MAX], first[ATH_RANKS_MAX];
+    int64_t sum = 0;
+    const int mine = 0 <= n_own && n_own <= INT_MAX ? (int)n_own : -1;
+
+    if (world.size > 1)
+        ATH_TRY(ath_dist_check(MPI_Allgather(&mine, 1, MPI_INT, n, 1, MPI_INT, MPI_COMM_WORLD),
+                               "MPI_Allgather"));
+    else
+        n[0] = mine;
+    for (int r = 0; r < world.size; r++) {
+        ATH_NEED(n[r] >= 0 && sum + n[r] <= INT_MAX, ATH_ELIMIT,
+                 "dist: rank %d gives too many numbers, wanted at most %d of all", r, INT_MAX);
+        first[r] = (int)sum;
+        sum += n[r];
+    }
+    ATH_NEED(sum == n_all, ATH_EINVAL,
+             "dist: the ranks give %" PRId64 " numbers together, wanted %" PRId64, sum, n_all);
+    if (world.size == 1) {
+        if (n_own > 0) memcpy(all, own, (size_t)n_own * sizeof *own);
+        return ATH_OK;
+    }
+    return ath_dist_check(
+        MPI_Allgatherv(own, mine, MPI_DOUBLE, all, n, first, MPI_DOUBLE, MPI_COMM_WORLD),
+        "MPI_Allgatherv");
 }

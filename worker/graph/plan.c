@@ -135,6 +135,13 @@ int32_t ath_plan_trainables(const ath_plan *plan, const ath_plan_param **out)
     return plan->n_trainables;
 }
 
+int64_t ath_plan_bucket_span(const ath_plan *plan, int32_t i, int64_t *first)
+{
+    ATH_ASSERT(0 <= i && i < plan->n_buckets);
+    *first = plan->buckets[i].first;
+    return plan->buckets[i].count;
+}
+
 int32_t ath_plan_frozen(const ath_plan *plan, const ath_plan_param **out)
 {
     *out = plan->frozen;

@@ -64,4 +64,8 @@ typedef struct ath_plan_param {
 int32_t ath_plan_trainables(const ath_plan *plan, const ath_plan_param **out);
 int32_t ath_plan_frozen(const ath_plan *plan, const ath_plan_param **out);
 
+/* The elements of the slab in bucket i of stats' n_buckets, from *first on: what ath_reduce_fn gets,
+ * with the gaps between parameters, whose gradients are zeros. Returns how many. */
+int64_t ath_plan_bucket_span(const ath_plan *plan, int32_t i, int64_t *first);
+
 #endif
