@@ -8,8 +8,8 @@ dev:
 	ctest --test-dir build-dev -j2 --output-on-failure --stop-on-failure
 check: ; scripts/test
 golden:
-	ATH_GOLDEN=write ctest --test-dir build-dev -R '^test_plan$$'
-	git diff --stat tests/golden
+	ATH_GOLDEN=write ctest --test-dir build-dev -R '^test_(plan|job)$$'
+	git diff --stat tests/golden docs
 torture tsan clang: ; scripts/test --$@
 bench:
 	cmake --preset release

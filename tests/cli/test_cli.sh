@@ -26,6 +26,8 @@ expect 0 out '  --version              the version' --help
 expect 0 out 'usage: athanor COMMAND' help
 expect 0 out 'usage: athanor help [COMMAND]' help help
 expect 0 out 'usage: athanor help [COMMAND]' help --help
+expect 0 out '[data.buckets]' help job
+expect 0 out 'a whole number, 1 to 4096; default 32' help job
 expect 0 out 'athanor 0.' --version
 expect 2 err 'no command; athanor --help lists them'
 expect 2 err 'no command "hepl"; did you mean "help"?' hepl
@@ -37,6 +39,31 @@ expect 2 err 'no option --json' help --json
 ATH_ISA=avx99 expect 2 err 'ATH_ISA' help
 ATH_NONSENSE=1 expect 2 err 'ATH_NONSENSE' help
 expect 0 out '  ATH_ISA' --help
+
+# Two pictures of 8x8, one with a caption; then what a person may get wrong.
+mkdir -p "$work/data/2_dog"
+for name in a b; do
+    base64 -d >"$work/data/2_dog/$name.png" <<<'iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQAAAADsdIMmAAAAC0lEQVR42mNgQAUAABAAAaoZ+IIAAAAASUVORK5CYII='
+done
+printf 'a dog, grass\n' >"$work/data/2_dog/a.txt"
+printf 'name = "dogs"\n[model]\nbase = "none"\n[data]\ntrain = "%s/data"\n[train]\nepochs = 3\nglobal_batch = 2\n' "$work" >"$work/job.toml"
+expect 2 err 'check: 0 arguments; usage: athanor check JOB|FOLDER' check
+expect 4 err 'there is no such folder' check "$work/nowhere"
+expect 0 out '0 errors, 3 warnings' check "$work/data"
+expect 0 out '"kind": "PICTURE_SMALL"' check --json "$work/data"
+expect 0 out '"cat" is not in "a dog, grass"' check --trigger cat "$work/data"
+expect 0 out '2_dog/b.png: "dog" is used' check "$work/job.toml"
+expect 0 out '2_dog/b.png: 2_dog/a.png, 0 of 64 bits differ' check --deep "$work/data"
+expect 0 out '  steps                    6  of 2 samples: 2 micro-batches of 1' plan "$work/job.toml"
+expect 0 out '"steps": 6' plan --json --ranks 2 "$work/job.toml"
+expect 0 out 'shards of 2 ranks' plan --ranks 2 "$work/job.toml"
+expect 2 err '--ranks' plan --ranks 0 "$work/job.toml"
+expect 4 err 'none.toml' plan "$work/none.toml"
+head -c 40 "$work/data/2_dog/a.png" >"$work/data/2_dog/c.png"
+expect 4 err 'a run would be refused for 1 error' check "$work/data"
+expect 4 out 'error: this picture cannot be read' check "$work/job.toml"
+expect 4 err '2_dog/c.png: ' plan "$work/job.toml"
+rm "$work/data/2_dog/c.png"
 
 "$athanor" --help >/dev/full 2>"$work/err"
 if [ $? = 5 ] && grep -q 'No space left' "$work/err"; then

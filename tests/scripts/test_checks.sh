@@ -30,7 +30,13 @@ file core/a.c '#include "core/a.h"' '#include <stdio.h>'
 file core/a_xxhash.c '#include <xxhash.h>'
 file worker/graph/b.c '#include "kernels/op.h"' '#include "worker/graph/b.h"'
 file kernels/c.cu '#include <cuda_fp16.h>'
+file proto/d.h '#include <protobuf-c/protobuf-c.h>'
+file proto/d_tomlplusplus.cpp '#include <toml++/toml.h>' '#include <vector>' '#include "proto/d.h"'
 expect 0 ', 0 wrong' "$tools/check_includes" "$tree"
+file proto/d.cpp '#include <toml++/toml.h>'
+expect 1 'proto/d.cpp:1: <toml++/toml.h> belongs in files named *_tomlplusplus.c' \
+    "$tools/check_includes" "$tree"
+rm "$tree/proto/d.cpp"
 file core/a.c '#include "kernels/op.h"'
 expect 1 'core/a.c:1: "kernels/op.h": core may include only core' "$tools/check_includes" "$tree"
 file core/a.c '' '#  include <xxhash.h>'
@@ -53,13 +59,20 @@ expect 1 'core/a.c:3: f has 7 parameters, at most 6' "$tools/check_sizes" "$tree
 file core/a.c 'int f(void)' '{' '}' "$(yes '' | head -n 900 | sed 's/^/int x;/')"
 expect 1 'core/a.c: 903 lines, at most 800' "$tools/check_sizes" "$tree"
 
-# library LINE...: liba.a of one file
-library() {
-    file a.c "$@"
-    (cd "$tree" && rm -f liba.a && gcc -w -c a.c -o a.c.o && ar rc liba.a a.c.o)
+# library_of FILE LINE...: liba.a of one file
+library_of() {
+    file "$@"
+    (cd "$tree" && rm -f liba.a && gcc -w -x c -c "$1" -o "$1.o" && ar rc liba.a "$1.o")
 }
+library() { library_of a.c "$@"; }
 library 'static int f(void) { return 1; }' 'int ath_f(void) { return f(); }'
 expect 0 '1 libraries, 1 names, 0 wrong' "$tools/check_names" "$tree"
+library_of a.pb-c.c 'int athanor__f(void) { return 1; }'
+expect 0 '1 libraries, 1 names, 0 wrong' "$tools/check_names" "$tree"
+library_of a.cpp 'int _ZN1a1bEv(void) { return 1; }'
+expect 0 '1 libraries, 1 names, 0 wrong' "$tools/check_names" "$tree"
+library 'int athanor__f(void) { return 1; }'
+expect 1 'a.c.o: athanor__f has external linkage without ath_' "$tools/check_names" "$tree"
 library 'int f(void) { return 1; }'
 expect 1 'a.c.o: f has external linkage without ath_' "$tools/check_names" "$tree"
 library 'int ath_common;' 'int other;'

@@ -65,7 +65,7 @@ static void check_text(void)
 
 static void check_long(void)
 {
-    char big[10000];
+    char big[40000];
 
     ath_test_begin("long texts are cut");
     memset(big, 'x', sizeof big - 1);

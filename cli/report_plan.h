@@ -1,0 +1,27 @@
+/* What plan prints: the budget, the learning rate, the shards, the forecast, advice. */
+#ifndef ATH_CLI_REPORT_PLAN_H
+#define ATH_CLI_REPORT_PLAN_H
+
+#include "coordinator/forecast.h"
+#include "core/str.h"
+
+/* All borrowed. */
+typedef struct ath_plan_report {
+    const Athanor__Job *job;
+    const ath_budget *budget;
+    ath_rate rate;
+    ath_forecast forecast;
+    int64_t n_ranks;
+    const ath_share *share; /* of each rank, in the first epoch */
+    const char *advice;     /* lines */
+} ath_plan_report;
+
+/* Updates whose learning rate is worth telling, in order, each once: first, end of the warm-up,
+ * quarters, last. */
+enum { ATH_MILESTONES_MAX = 6 };
+int ath_plan_milestones(const ath_rate *rate, int64_t at[ATH_MILESTONES_MAX]);
+
+void ath_report_plan(const ath_plan_report *report, ath_str *to);
+ATH_MUST ath_err ath_report_plan_json(const ath_plan_report *report, ath_str *to);
+
+#endif
