@@ -26,8 +26,9 @@ typedef struct norm {
     int64_t images, pixels, c, groups, l;
     int64_t rows, blocks, width; /* pixels of a block, blocks of an image, floats of a row */
     int64_t wave;                /* images */
-    float *part;                 /* [images, blocks, 2, width] */
-    float *spread;               /* [images, 4, width]: what a group knows, by channel */
+    int64_t run, runs; /* channels of whole groups that are settled together; of an image */
+    float *part;       /* [images, blocks, 2, width] */
+    float *spread;     /* [images, 4, width]: what a group knows, by channel */
 } norm;
 
 static norm norm_of(const ath_call *call)
@@ -52,6 +53,8 @@ static norm norm_of(const ath_call *call)
     s.blocks = block_count(s.pixels, s.c);
     s.width = block_width(s.c);
     s.wave = WAVE / (s.pixels * s.c) + 1;
+    s.run = (BLOCK_COLUMNS + s.l - 1) / s.l * s.l;
+    s.runs = (s.c + s.run - 1) / s.run;
     s.part = call->scratch;
     s.spread = s.part + s.images * s.blocks * 2 * s.width;
     return s;
@@ -93,7 +96,8 @@ VEC_INLINE void merge_pixels(float *mean, float *square, int64_t k, int n, const
     vstore(square, vload(square) + vfma(d * d, vset((float)k * share), own));
 }
 
-/* Around the block's first pixel, where differences are exact or nearly so. */
+/* Around the block's first pixel, where differences are exact or nearly so. The next pixels are asked
+ * for in the order of memory, which is not that of the loads: four rows at a time. */
 VEC_INLINE void measure(const norm *s, int64_t i, ath_dtype dtype)
 {
     const int64_t c = s->c, n = height(s, i % s->blocks), top = start(s, i);
@@ -108,7 +112,7 @@ VEC_INLINE void measure(const norm *s, int64_t i, ath_dtype dtype)
             const vf first = span_load(in, dtype, top + j, top + c);
             vf x[TOGETHER];
             for (int r = 0; r < TOGETHER; r++) {
-                span_prefetch(in, dtype, row + (r + TOGETHER) * c + j);
+                span_prefetch_far(in, dtype, row + TOGETHER * (c + j) + r * VL);
                 x[r] = span_load(in, dtype, row + r * c + j, row + (r + 1) * c) - first;
             }
             merge_pixels(mean + j, square + j, k, TOGETHER, x);
@@ -140,10 +144,12 @@ static void merge_blocks(const norm *s, const float *part, int n, double *mean, 
     }
 }
 
-/* Writes mean and rstd of image n. Spreads the mean, gamma * rstd, and beta less what rounding the
- * mean lost. */
-static void settle(const norm *s, int64_t n)
+/* Writes mean and rstd of a run of groups of an image. Spreads the mean, gamma * rstd, and beta less
+ * what rounding the mean lost. */
+static void settle(const norm *s, int64_t run)
 {
+    const int64_t n = run / s->runs, from = run % s->runs * s->run;
+    const int64_t end = least(s->c, from + s->run);
     const float *part = s->part + n * s->blocks * 2 * s->width;
     const float *gamma = s->call->in[1], *beta = s->call->in[2];
     float *mean_to = (float *)s->call->saved[0] + n * s->groups;
@@ -152,8 +158,8 @@ static void settle(const norm *s, int64_t n)
     float *offset = scale + s->width;
     double mean = 0, square = 0; /* of the group so far */
 
-    for (int64_t first = 0; first < s->c; first += BLOCK_COLUMNS) {
-        const int columns = (int)least(BLOCK_COLUMNS, s->c - first);
+    for (int64_t first = from; first < end; first += BLOCK_COLUMNS) {
+        const int columns = (int)least(BLOCK_COLUMNS, end - first);
         double m[BLOCK_COLUMNS] = {0}, q[BLOCK_COLUMNS] = {0};
         merge_blocks(s, part + first, columns, m, q);
         for (int j = 0; j < columns; j++) {
@@ -189,7 +195,6 @@ VEC_INLINE void normalize(const norm *all, int64_t i, ath_act act, ath_dtype dty
 
     for (int64_t row = first; row < end; row += s.c) {
         for (int64_t j = 0; j < s.c; j += VL) {
-            span_prefetch(s.x, dtype, row + j + AHEAD);
             vf x = span_load(s.x, dtype, row + j, row + s.c);
             vf z = vfma(x - vload(center + j), vload(scale + j), vload(offset + j));
             if (act == ATH_ACT_SILU) z = vsilu(z);
@@ -209,7 +214,7 @@ ath_err ATH_ISA_NAME(group_norm_fwd)(const ath_call *call)
         for (int64_t i = first * s.blocks; i < end * s.blocks; i++)
             SPAN_BY_DTYPE(s.dtype, measure, &s, i);
         ATH_PAR_FOR(n_threads)
-        for (int64_t n = first; n < end; n++) settle(&s, n);
+        for (int64_t i = first * s.runs; i < end * s.runs; i++) settle(&s, i);
         ATH_PAR_FOR(n_threads)
         for (int64_t i = first * s.blocks; i < end * s.blocks; i++) BY_KIND(normalize, &s, i);
     }

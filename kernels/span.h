@@ -58,6 +58,12 @@ static inline void span_prefetch(const void *p, ath_dtype dtype, int64_t i)
     __builtin_prefetch((const char *)p + i * (dtype == ATH_F32 ? 4 : 2));
 }
 
+/* The same for what is read later than the innermost cache would keep it. */
+static inline void span_prefetch_far(const void *p, ath_dtype dtype, int64_t i)
+{
+    __builtin_prefetch((const char *)p + i * (dtype == ATH_F32 ? 4 : 2), 0, 2);
+}
+
 /* x with the lanes at or after `end` set to 0: for sums. */
 static inline vf span_keep(vf x, int64_t i, int64_t end)
 {

@@ -225,7 +225,8 @@ static void test_functions(void)
 
     CHECK(vexp(vset(0))[0] == 1 && vexp2(vset(0))[0] == 1 && vlog(vset(1))[0] == 0);
     CHECK(vexp(vset(88.73f))[0] == INFINITY && vexp(vset(INFINITY))[0] == INFINITY);
-    CHECK(vexp(vset(-88))[0] == 0 && vexp(vset(-INFINITY))[0] == 0 && vexp2(vset(-200))[0] == 0);
+    CHECK(vexp(vset(-88))[0] < 0x1p-126f && vexp(vset(-105))[0] == 0);
+    CHECK(vexp(vset(-INFINITY))[0] == 0 && vexp2(vset(-200))[0] == 0);
     CHECK(vsigmoid(vset(0))[0] == 0.5f && vsigmoid(vset(INFINITY))[0] == 1);
     CHECK(vsigmoid(vset(-INFINITY))[0] == 0 && vsigmoid(vset(20))[0] == 1);
     CHECK(cdf(vset(0))[0] == 0.5f && cdf(vset(INFINITY))[0] == 1 && cdf(vset(6))[0] == 1);
