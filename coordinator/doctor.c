@@ -313,7 +313,7 @@ static ath_err look(doctor *d, int64_t i, uint64_t *hash, bool *is_good)
 {
     ath_image pixels = {0};
     const char *path = d->scan->image[i].path;
-    ath_err err = ath_image_read(path, ATH_IMAGE_UPRIGHT, &pixels);
+    ath_err err = ath_image_read(path, 0, &pixels);
 
     if (err == ATH_ENOMEM || err == ATH_EFROZEN) return err;
     if (err) {

@@ -11,7 +11,8 @@ static const int64_t header_bytes = 142; /* of a tensor in a safetensors file, a
 /* The usual least steps at a learning rate of 1e-4. */
 static const int64_t least_person = 1000, least_style = 2500, least_concept = 3000;
 
-enum { LATENT_CHANNELS = 4, LATENT_PIXELS = 8, F32 = 4 };
+/* Of each element of a latent the means and the log-variances of 4 channels are kept. */
+enum { MOMENTS = 8, LATENT_PIXELS = 8, F32 = 4 };
 
 static int64_t bytes_of(Athanor__Dtype dtype)
 {
@@ -31,7 +32,7 @@ static int64_t latents(const Athanor__Job *job, const ath_budget *b)
         const ath_size size = b->bucket[i].size;
         n += b->bucket[i].n_images * (size.width / LATENT_PIXELS) * (size.height / LATENT_PIXELS);
     }
-    return n * LATENT_CHANNELS * F32 * (job->data->flip ? 2 : 1);
+    return n * MOMENTS * F32 * (job->data->flip ? 2 : 1);
 }
 
 static void count_params(const Athanor__Job *job, ath_forecast *f)

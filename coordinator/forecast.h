@@ -11,7 +11,7 @@
 
 typedef struct ath_forecast {
     int64_t n_params_unet, n_params_text; /* that train */
-    int64_t latent_bytes; /* cached latents of all pictures, f32, mirrored ones too */
+    int64_t latent_bytes; /* what the cache keeps of all pictures, f32, mirrored ones too */
     int64_t checkpoint_bytes, export_bytes; /* of one */
     int64_t n_exports;                      /* on schedule, with the last */
     int64_t frozen_bytes;                   /* of the base's weights, in each rank's memory */

@@ -1,5 +1,7 @@
 #include "coordinator/recipe.h"
 
+#include "proto/job.h"
+
 /* Kinds of schedules are listed in the same order in both. */
 _Static_assert((int)ATH_RATE_CONSTANT == (int)ATHANOR__OPTIMIZER__SCHEDULE__CONSTANT &&
                    (int)ATH_RATE_CONSTANT_WITH_WARMUP ==
@@ -66,25 +68,14 @@ ath_err ath_rate_of(const Athanor__Job *job, int64_t n_updates, ath_rate *out)
     return ATH_OK;
 }
 
-/* Targets that are not named are those that the job trains. */
-static bool is_target(const Athanor__Adapter *a, Athanor__Adapter__Target target)
-{
-    if (a->kind == ATHANOR__ADAPTER__KIND__NONE || a->n_targets == 0) return true;
-    for (size_t i = 0; i < a->n_targets; i++)
-        if (a->targets[i] == target) return true;
-    return false;
-}
-
 bool ath_recipe_trains_unet(const Athanor__Job *job)
 {
-    return job->train->train_unet && job->optimizer->unet_lr > 0 &&
-           is_target(job->adapter, ATHANOR__ADAPTER__TARGET__UNET);
+    return ath_job_trains_unet(job);
 }
 
 bool ath_recipe_trains_text(const Athanor__Job *job)
 {
-    return job->train->train_text_encoder && job->optimizer->text_encoder_lr > 0 &&
-           is_target(job->adapter, ATHANOR__ADAPTER__TARGET__TEXT);
+    return ath_job_trains_text(job);
 }
 
 double ath_recipe_lr(const Athanor__Job *job)

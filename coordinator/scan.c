@@ -227,7 +227,7 @@ static ath_err put_image(ath_scan *scan, int64_t i_folder, listing *names, const
                          "pictures"));
     ath_scan_image *image = &scan->image[scan->n_images];
     *image = (ath_scan_image){.path = path, .name = name, .folder = i_folder, .caption = ""};
-    ath_err err = ath_image_size(path, ATH_IMAGE_UPRIGHT, &image->width, &image->height);
+    ath_err err = ath_image_size(path, 0, &image->width, &image->height);
     if (err == ATH_ENOMEM || err == ATH_EFROZEN) return err;
     if (err) {
         image->width = image->height = 0;

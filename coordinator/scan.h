@@ -33,7 +33,7 @@ typedef struct ath_scan_image {
     const char *path;
     const char *name;      /* of the file, without the folder */
     int64_t folder;        /* which */
-    int32_t width, height; /* upright, as EXIF says; 0: not readable */
+    int32_t width, height; /* as stored, whatever EXIF says; 0: not readable */
     const char *problem;   /* why not; NULL where it is */
     ath_caption_kind caption_kind;
     const char *caption; /* its lines that are not blank, stripped, joined by \n */

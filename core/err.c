@@ -81,7 +81,7 @@ ath_err ath_pass_at(ath_err err, const char *file, int line, const char *call)
 {
     int name_chars = (int)strcspn(call, "(");
 
-    append("\n  in %.*s (%s:%d)", name_chars, call, base_name(file), line);
+    if (text[0]) append("\n  in %.*s (%s:%d)", name_chars, call, base_name(file), line);
     return err;
 }
 

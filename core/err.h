@@ -62,7 +62,7 @@ int ath_err_exit_code(ath_err err);
  * Valid until the next error of this thread; "" when there was none. */
 const char *ath_err_text(void);
 
-/* Forgets this thread's failure text. */
+/* Forgets this thread's failure text: nothing is left to print, though the error may go on. */
 void ath_err_clear(void);
 
 /* Puts back a text that was copied from ath_err_text(), for latched errors that are reported late. */

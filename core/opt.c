@@ -49,6 +49,14 @@ static ath_err put_word(const ath_opt *o, const char *text, int64_t *to)
     return ath_raise(ATH_EINVAL, "--%s is \"%s\", wanted %s", o->name, text, o->range);
 }
 
+static ath_err put_item(const ath_opt *o, const char *text, ath_opt_list *to)
+{
+    ATH_NEED(to->n < ATH_OPT_LIST_MAX, ATH_EINVAL, "--%s is given more than %d times", o->name,
+             ATH_OPT_LIST_MAX);
+    to->item[to->n++] = text;
+    return ATH_OK;
+}
+
 static ath_err put_value(const ath_opt *o, const char *text, void *values)
 {
     void *to = (char *)values + o->at;
@@ -66,6 +74,8 @@ static ath_err put_value(const ath_opt *o, const char *text, void *values)
         return put_int(o, text, to);
     case ATH_OPT_REAL:
         return put_real(o, text, to);
+    case ATH_OPT_LIST:
+        return put_item(o, text, to);
     case ATH_N_OPT_KINDS:
         break;
     }

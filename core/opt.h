@@ -22,8 +22,15 @@ typedef enum ath_opt_kind {
     ATH_OPT_WORD,   /* int64_t: its place among the words of the range, from 0 */
     ATH_OPT_INT,    /* int64_t within the range, both ends allowed */
     ATH_OPT_REAL,   /* double within the range, both ends allowed */
+    ATH_OPT_LIST,   /* ath_opt_list: texts, one each time it is given */
     ATH_N_OPT_KINDS
 } ath_opt_kind;
+
+enum { ATH_OPT_LIST_MAX = 64 };
+typedef struct ath_opt_list {
+    int64_t n;
+    const char *item[ATH_OPT_LIST_MAX]; /* borrowed from argv */
+} ath_opt_list;
 
 /* A table of them ends with a row without a name. */
 typedef struct ath_opt {
@@ -36,8 +43,8 @@ typedef struct ath_opt {
 } ath_opt;
 
 /* Sets the initial values, then those of argv; `*argc` and the front of `argv` become the arguments
- * that are no options. --name VALUE and --name=VALUE; "--" ends the options; the last of two wins.
- * ATH_EINVAL says which option, what was found and what is wanted. `opts` NULL: none. */
+ * that are no options. --name VALUE and --name=VALUE; "--" ends the options; of two the last wins, a
+ * list keeps both. ATH_EINVAL says which option, what was found and what is wanted. `opts` NULL: none. */
 ATH_MUST ath_err ath_opt_parse(const ath_opt *opts, void *values, int *argc, char **argv);
 
 /* A line per option, for --help. */

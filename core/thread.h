@@ -23,6 +23,9 @@ static inline bool ath_cancel_is_set(const ath_cancel *cancel)
     return atomic_load(&cancel->is_set);
 }
 
+/* Processor cores that this process may use. */
+int ath_cores(void);
+
 /* First in, first out; holds at most `room` items of `item_bytes` bytes, copied in and out. Any
  * number of threads puts and takes. */
 typedef struct ath_queue ath_queue;

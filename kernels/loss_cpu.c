@@ -1,8 +1,8 @@
+#include "core/squares.h"
 #include "kernels/isa.h"
 #include "kernels/loss.h"
 #include "kernels/par.h"
 #include "kernels/span.h"
-#include "kernels/squares.h"
 
 /* Lanes i.. of pred - target; those at or after `end` are 0. */
 static vf difference(const ath_call *c, int64_t i, int64_t end)

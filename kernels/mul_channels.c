@@ -15,9 +15,10 @@ static ath_err infer(const void *attr, const ath_desc *in, ath_desc *out, ath_de
     (void)attr;
     (void)saved;
     ATH_TRY(ath_need_activation("mul_channels", "x", &in[0]));
+    out[0] = in[0];
+    if (in[1].dtype == ATH_NONE) return ATH_OK;
     ATH_TRY(ath_need_dtype("mul_channels", "v", &in[1], ath_full_dtype(&in[0])));
     ATH_TRY(ath_need_shape("mul_channels", "v", &in[1], ATH_SHAPE(ath_desc_last(&in[0]))));
-    out[0] = in[0];
     return ATH_OK;
 }
 
@@ -42,6 +43,7 @@ const ath_op ath_op_mul_channels = {
     .n_in = 2,
     .n_out = 1,
     .weights = 1u << 1,
+    .optional = 1u << 1,
     .bwd_reads = ATH_READS_IN(0) | ATH_READS_IN(1),
     .attr_bytes = sizeof(ath_mul_channels_attr),
     .infer = infer,

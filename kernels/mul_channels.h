@@ -2,7 +2,7 @@
  * Scales channels:  y[...,c] = x[...,c] * (offset + v[c])
  *
  *     in  x  [...,C]  f32|bf16     out  y  as x
- *         v  [C]      f32
+ *         v  [C]      f32, may be absent: zeros
  *
  * Backward reads x and v; dv is f32 and sums over rows in an order that depends on the shape alone.
  */

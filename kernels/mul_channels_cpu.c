@@ -4,17 +4,22 @@
 #include "kernels/par.h"
 #include "kernels/span.h"
 
+static vf factor_at(const ath_call *call, int64_t j, int64_t c)
+{
+    const vf offset = vset(((const ath_mul_channels_attr *)call->site->attr)->offset);
+    return call->in[1] ? offset + span_load(call->in[1], ATH_F32, j, c) : offset;
+}
+
 ath_err ATH_ISA_NAME(mul_channels_fwd)(const ath_call *call)
 {
     const ath_desc *x = &call->site->in[0];
     const ath_dtype dtype = x->dtype;
     const int64_t c = ath_desc_last(x), rows = ath_desc_rows(x);
-    const vf offset = vset(((const ath_mul_channels_attr *)call->site->attr)->offset);
 
     ATH_PAR_FOR(call->site->n_threads)
     for (int64_t row = 0; row < rows; row++)
         for (int64_t j = 0, i = row * c, end = i + c; j < c; j += VL, i += VL) {
-            vf factor = offset + span_load(call->in[1], ATH_F32, j, c);
+            vf factor = factor_at(call, j, c);
             span_store(call->out[0], dtype, i, end, span_load(call->in[0], dtype, i, end) * factor);
         }
     return ATH_OK;
@@ -25,7 +30,6 @@ static void row_bwd(const ath_call *call, int64_t row, float *part)
 {
     const ath_dtype dtype = call->site->in[0].dtype;
     const int64_t c = ath_desc_last(&call->site->in[0]), begin = row * c, end = begin + c;
-    const vf offset = vset(((const ath_mul_channels_attr *)call->site->attr)->offset);
     const bool add = call->site->add & 1;
 
     for (int64_t i = begin; i < end; i += VL) {
@@ -34,7 +38,7 @@ static void row_bwd(const ath_call *call, int64_t row, float *part)
         vf x = span_load(call->in[0], dtype, i, end);
         vstore(part + j, vfma(dy, x, vload(part + j)));
         if (!call->din[0]) continue;
-        vf factor = offset + span_load(call->in[1], ATH_F32, j, c);
+        vf factor = factor_at(call, j, c);
         span_grad(call->din[0], dtype, i, end, dy * factor, add);
     }
 }

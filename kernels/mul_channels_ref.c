@@ -1,24 +1,27 @@
 #include "kernels/mul_channels.h"
 #include "kernels/ref.h"
 
+static real factor_of(const ath_call *call, int64_t k)
+{
+    const real offset = (real)((const ath_mul_channels_attr *)call->site->attr)->offset;
+    return call->in[1] ? offset + ref_get(call->in[1], call->site->in[1].dtype, k) : offset;
+}
+
 ath_err ATH_REF_NAME(mul_channels_fwd)(const ath_call *call)
 {
-    const ath_mul_channels_attr *a = call->site->attr;
-    const ath_desc *x = &call->site->in[0], *v = &call->site->in[1];
+    const ath_desc *x = &call->site->in[0];
     const int64_t c = ath_desc_last(x);
 
-    for (int64_t i = 0; i < ath_desc_count(x); i++) {
-        real factor = (real)a->offset + ref_get(call->in[1], v->dtype, i % c);
-        ref_put(call->out[0], x->dtype, i, ref_get(call->in[0], x->dtype, i) * factor);
-    }
+    for (int64_t i = 0; i < ath_desc_count(x); i++)
+        ref_put(call->out[0], x->dtype, i,
+                ref_get(call->in[0], x->dtype, i) * factor_of(call, i % c));
     return ATH_OK;
 }
 
 static void channel_bwd(const ath_call *call, int64_t k)
 {
-    const ath_mul_channels_attr *a = call->site->attr;
     const ath_desc *x = &call->site->in[0], *v = &call->site->in[1];
-    const real factor = (real)a->offset + ref_get(call->in[1], v->dtype, k);
+    const real factor = factor_of(call, k);
     double dv = 0;
 
     for (int64_t i = k; i < ath_desc_count(x); i += ath_desc_last(x)) {

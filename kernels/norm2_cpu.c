@@ -1,8 +1,8 @@
+#include "core/squares.h"
 #include "kernels/isa.h"
 #include "kernels/norm2.h"
 #include "kernels/par.h"
 #include "kernels/span.h"
-#include "kernels/squares.h"
 
 /* A sum per span, then the spans in order. */
 ath_err ATH_ISA_NAME(norm2_fwd)(const ath_call *c)

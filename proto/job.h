@@ -25,6 +25,11 @@ ATH_MUST ath_err ath_job_read(const char *path, const char *const *sets, int n_s
 ATH_MUST ath_err ath_job_read_text(const char *text, size_t n, const char *path,
                                    const char *const *sets, int n_sets, Athanor__Job **out);
 
+/* Whether these are trained, directly or by an adapter: asked for, at a rate above 0, and named as a
+ * target where targets are named. */
+bool ath_job_trains_unet(const Athanor__Job *job);
+bool ath_job_trains_text(const Athanor__Job *job);
+
 /* Frees and clears; accepts NULL. */
 void ath_job_free(Athanor__Job **job);
 

@@ -125,3 +125,24 @@ ath_err ath_job_rules(ath_job_reader *r, Athanor__Job *job)
     ATH_TRY(check_optimizer(r, job->optimizer));
     return check_class_images(r, job);
 }
+
+/* Targets that are not named are those that the job trains. */
+static bool is_target(const Athanor__Adapter *a, Athanor__Adapter__Target target)
+{
+    if (a->kind == ATHANOR__ADAPTER__KIND__NONE || a->n_targets == 0) return true;
+    for (size_t i = 0; i < a->n_targets; i++)
+        if (a->targets[i] == target) return true;
+    return false;
+}
+
+bool ath_job_trains_unet(const Athanor__Job *job)
+{
+    return job->train->train_unet && job->optimizer->unet_lr > 0 &&
+           is_target(job->adapter, ATHANOR__ADAPTER__TARGET__UNET);
+}
+
+bool ath_job_trains_text(const Athanor__Job *job)
+{
+    return job->train->train_text_encoder && job->optimizer->text_encoder_lr > 0 &&
+           is_target(job->adapter, ATHANOR__ADAPTER__TARGET__TEXT);
+}

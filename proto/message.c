@@ -41,6 +41,7 @@ static ath_err add_tables(ProtobufCMessage *m)
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
         if (f->type != PROTOBUF_C_TYPE_MESSAGE) continue;
+        if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) continue; /* what is not said is not meant */
         if (f->label == PROTOBUF_C_LABEL_REPEATED) {
             ProtobufCMessage **items = *(ProtobufCMessage ***)ath_field_value(f, m);
             for (size_t k = 0; k < *ath_field_count(f, m); k++) ATH_TRY(add_tables(items[k]));

@@ -74,9 +74,15 @@ static int faulty_unlink(void *user, const char *path)
     return goes_wrong(user, "unlink") ? -1 : real->unlink(real->user, path);
 }
 
+static int faulty_truncate(void *user, int fd, int64_t n)
+{
+    return goes_wrong(user, "truncate") ? -1 : real->truncate(real->user, fd, n);
+}
+
 void faulty_io_install(faulty_io *f)
 {
-    f->io = (ath_io){faulty_open,  faulty_read,   faulty_write,  faulty_sync,
-                     faulty_close, faulty_rename, faulty_unlink, f};
+    f->io = (ath_io){faulty_open,   faulty_read,     faulty_write,
+                     faulty_sync,   faulty_close,    faulty_rename,
+                     faulty_unlink, faulty_truncate, f};
     ath_io_replace(&f->io);
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MEMBERS_MAX = 16 };
+enum { MEMBERS_MAX = 1 << 10 };
 
 static uint32_t crc_of(const void *bytes, size_t n)
 {

@@ -50,6 +50,12 @@ static int machine_unlink(void *user, const char *path)
     return unlink(path);
 }
 
+static int machine_truncate(void *user, int fd, int64_t n)
+{
+    (void)user;
+    return ftruncate(fd, n);
+}
+
 const ath_io ath_io_machine = {
     .open = machine_open,
     .read = machine_read,
@@ -58,6 +64,7 @@ const ath_io ath_io_machine = {
     .close = machine_close,
     .rename = machine_rename,
     .unlink = machine_unlink,
+    .truncate = machine_truncate,
 };
 
 static const ath_io *_Atomic current = &ath_io_machine;
@@ -135,6 +142,16 @@ static void io_unlink(const char *path)
 
     do result = io->unlink(io->user, path);
     while (result < 0 && errno == EINTR);
+}
+
+static int io_truncate(int fd, int64_t n)
+{
+    const ath_io *io = atomic_load(&current);
+    int result;
+
+    do result = io->truncate(io->user, fd, n);
+    while (result < 0 && errno == EINTR);
+    return result;
 }
 
 /* What is left of the file from `fd`, into memory that grows by doubling. */
@@ -246,16 +263,21 @@ ath_err ath_publish_begin(ath_publish *p, const char *path)
     return err;
 }
 
-ath_err ath_publish_put(ath_publish *p, const void *bytes, size_t n)
+static ath_err write_all(int fd, const char *path, const void *bytes, size_t n)
 {
     for (const char *from = bytes; n > 0;) {
-        int64_t put = io_write(p->fd, from, n);
-        ATH_TRY(ath_sys(put, p->temp));
-        ATH_NEED(put > 0, ATH_EIO, "%s: nothing was written", p->temp);
+        int64_t put = io_write(fd, from, n);
+        ATH_TRY(ath_sys(put, path));
+        ATH_NEED(put > 0, ATH_EIO, "%s: nothing was written", path);
         from += put;
         n -= (size_t)put;
     }
     return ATH_OK;
+}
+
+ath_err ath_publish_put(ath_publish *p, const void *bytes, size_t n)
+{
+    return write_all(p->fd, p->temp, bytes, n);
 }
 
 /* Makes the folder's entries last. Some file systems do not know how, and say EINVAL. */
@@ -309,4 +331,47 @@ ath_err ath_file_publish(const char *path, const void *bytes, size_t n)
 out:
     ath_publish_discard(&p);
     return err;
+}
+
+ath_err ath_append_open(ath_append *a, const char *path, int64_t n)
+{
+    ath_err err = ATH_OK;
+    int n_path = snprintf(a->path, sizeof a->path, "%s", path);
+
+    a->fd = -1;
+    a->n = n;
+    a->is_torn = false;
+    ATH_NEED(n_path > 0 && (size_t)n_path < sizeof a->path, ATH_ELIMIT,
+             "%s: the path is empty or too long", path);
+    a->fd = io_open(path, O_WRONLY | O_CREAT | O_APPEND);
+    ATH_TRY_OUT(ath_sys(a->fd, path));
+    ATH_TRY_OUT(ath_sys(io_truncate(a->fd, n), path));
+    ATH_TRY_OUT(sync_folder(path));
+out:
+    if (err) ath_append_close(a);
+    return err;
+}
+
+ath_err ath_append_put(ath_append *a, const void *bytes, size_t n)
+{
+    ATH_NEED(a->fd >= 0 && !a->is_torn, ATH_EIO,
+             "%s: an earlier write failed and could not be undone; nothing more is appended",
+             a->path);
+    ath_err err = write_all(a->fd, a->path, bytes, n);
+    if (!err)
+        a->n += (int64_t)n;
+    else
+        a->is_torn = io_truncate(a->fd, a->n) < 0;
+    return err;
+}
+
+ath_err ath_append_sync(ath_append *a)
+{
+    return ath_sys(io_sync(a->fd), a->path);
+}
+
+void ath_append_close(ath_append *a)
+{
+    if (a->fd >= 0) io_close(a->fd);
+    a->fd = -1;
 }

@@ -18,6 +18,7 @@ typedef struct ath_io {
     int (*close)(void *user, int fd);
     int (*rename)(void *user, const char *from, const char *to);
     int (*unlink)(void *user, const char *path);
+    int (*truncate)(void *user, int fd, int64_t n);
     void *user;
 } ath_io;
 
@@ -61,5 +62,24 @@ void ath_publish_discard(ath_publish *p);
 
 /* The three at once. */
 ATH_MUST ath_err ath_file_publish(const char *path, const void *bytes, size_t n);
+
+/*
+ * Appending: a file that grows by whole pieces. open makes the file where there is none and cuts it
+ * to its first `n` bytes, which the caller has found good; put writes one piece. Where that fails,
+ * what was written of the piece is cut off again; where even that fails, every later put is EIO, so
+ * that nothing follows a torn piece. A crash leaves whole pieces and at most one torn at the end.
+ * sync: what was put is on the disk when it returns. close accepts {.fd = -1} and closed ones.
+ */
+typedef struct ath_append {
+    int fd;    /* -1: closed */
+    int64_t n; /* bytes of whole pieces */
+    bool is_torn;
+    char path[ATH_PATH_BYTES];
+} ath_append;
+
+ATH_MUST ath_err ath_append_open(ath_append *a, const char *path, int64_t n);
+ATH_MUST ath_err ath_append_put(ath_append *a, const void *bytes, size_t n);
+ATH_MUST ath_err ath_append_sync(ath_append *a);
+void ath_append_close(ath_append *a);
 
 #endif

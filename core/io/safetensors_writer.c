@@ -1,7 +1,6 @@
 #include "core/io/safetensors_writer.h"
 
 #include "core/half.h"
-#include "core/io/file.h"
 #include "core/mem.h"
 #include "core/str.h"
 #include "core/utf8.h"
@@ -25,7 +24,7 @@ typedef struct writer {
     ath_str header;
     float *wide;     /* [CHUNK] */
     uint8_t *narrow; /* [CHUNK] of at most 8 bytes */
-    ath_publish file;
+    const ath_st_sink *sink;
 } writer;
 
 /* Conversion, by way of float. What it reads and writes is aligned to nothing. */
@@ -230,6 +229,11 @@ static ath_err put_items(writer *w)
     return ATH_OK;
 }
 
+static ath_err put(const writer *w, const void *bytes, size_t n)
+{
+    return w->sink->take(w->sink->context, bytes, n);
+}
+
 /* The length and the header, padded so that the body begins at a multiple of 8. */
 static ath_err put_header(writer *w, int64_t n_meta, const ath_st_meta *meta)
 {
@@ -245,8 +249,8 @@ static ath_err put_header(writer *w, int64_t n_meta, const ath_st_meta *meta)
              "%s: the header has %zu bytes, at most %d can be read again", w->path, w->header.n,
              ATH_ST_HEADER_MAX);
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)w->header.n >> 8 * i);
-    ATH_TRY(ath_publish_put(&w->file, length, sizeof length));
-    return ath_publish_put(&w->file, w->header.text, w->header.n);
+    ATH_TRY(put(w, length, sizeof length));
+    return put(w, w->header.text, w->header.n);
 }
 
 /* The body. */
@@ -255,20 +259,19 @@ static ath_err put_tensor(writer *w, const item *it)
 {
     const ath_st_out *t = it->t;
 
-    if (t->from == t->dtype)
-        return ath_publish_put(&w->file, t->data, bytes_of(t->dtype, it->count));
+    if (t->from == t->dtype) return put(w, t->data, bytes_of(t->dtype, it->count));
     for (int64_t at = 0; at < it->count; at += CHUNK) {
         const int64_t left = it->count - at, n = left < CHUNK ? left : CHUNK;
         convert(w, t->dtype, t->from, (const char *)t->data + bytes_of(t->from, at), (size_t)n);
-        ATH_TRY(ath_publish_put(&w->file, w->narrow, bytes_of(t->dtype, n)));
+        ATH_TRY(put(w, w->narrow, bytes_of(t->dtype, n)));
     }
     return ATH_OK;
 }
 
-ath_err ath_st_write(const char *path, int64_t n, const ath_st_out *tensors, int64_t n_meta,
-                     const ath_st_meta *meta)
+ath_err ath_st_emit(const char *path, int64_t n, const ath_st_out *tensors, int64_t n_meta,
+                    const ath_st_meta *meta, const ath_st_sink *sink)
 {
-    writer w = {.path = path, .n = n};
+    writer w = {.path = path, .n = n, .sink = sink};
     ath_err err = ATH_OK;
 
     ATH_TRY_OUT(ATH_NEW(n, path, &w.item));
@@ -276,15 +279,32 @@ ath_err ath_st_write(const char *path, int64_t n, const ath_st_out *tensors, int
     ATH_TRY_OUT(ATH_NEW(8 * (size_t)CHUNK, path, &w.narrow));
     for (int64_t i = 0; i < n; i++) w.item[i].t = &tensors[i];
     ATH_TRY_OUT(sort_items(&w));
-    ATH_TRY_OUT(ath_publish_begin(&w.file, path));
     ATH_TRY_OUT(put_header(&w, n_meta, meta));
     for (int64_t i = 0; i < n; i++) ATH_TRY_OUT(put_tensor(&w, &w.item[i]));
-    ATH_TRY_OUT(ath_publish_commit(&w.file));
 out:
-    ath_publish_discard(&w.file);
     ath_str_release(&w.header);
     ath_mem_free(&w.narrow);
     ath_mem_free(&w.wide);
     ath_mem_free(&w.item);
+    return err;
+}
+
+static ath_err publish(void *context, const void *bytes, size_t n)
+{
+    return ath_publish_put(context, bytes, n);
+}
+
+ath_err ath_st_write(const char *path, int64_t n, const ath_st_out *tensors, int64_t n_meta,
+                     const ath_st_meta *meta)
+{
+    ath_publish file = {.fd = -1};
+    const ath_st_sink sink = {publish, &file};
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(ath_publish_begin(&file, path));
+    ATH_TRY_OUT(ath_st_emit(path, n, tensors, n_meta, meta, &sink));
+    ATH_TRY_OUT(ath_publish_commit(&file));
+out:
+    ath_publish_discard(&file);
     return err;
 }

@@ -1,9 +1,10 @@
-"""Makes corpus/{safetensors,torch,image}: inputs to begin with, from the files of tests/reference.
+"""Makes corpus/{safetensors,torch,image,curve}: inputs to begin with, from the files of tests/reference.
 
     venv/bin/python tests/fuzz/make_corpus.py
 """
 
 import json
+import struct
 import zipfile
 from pathlib import Path
 
@@ -35,3 +36,21 @@ safetensors("empty", {})
 safetensors("metadata", {"__metadata__": {"a": "\u00e9\n", "": "b"}})
 entry = lambda dtype, shape, begin, end: {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 safetensors("nothing", {"a": entry("F32", [0, 1 << 62], 0, 0), "b": entry("F4", [2], 0, 1)}, b"x")
+
+
+# Records of curve.log: a byte of length each, as fuzz_curve.c takes them.
+def field(number, value):
+    if isinstance(value, float):
+        return bytes([number << 3 | 1]) + struct.pack("<d", value)
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+start = field(1, field(1, b"run") + field(3, 9) + field(6, b"train/2_dog") + field(7, b"a.png"))
+shares = field(12, field(1, 2) + field(2, 0.1)) + field(13, field(1, 2) + field(2, 0.1)) + field(13, b"")
+steps = [field(2, field(1, i) + field(5, 0.1 * i) + shares + field(14, b"\0\0")) for i in (0, 1, 2, 1)]
+mark = field(3, field(1, 1) + field(2, b"saved"))
+put("curve", "run", b"".join(bytes([len(r)]) + r for r in [start, *steps, mark]))
+put("curve", "far", bytes([len(far := field(2, b"\x08" + b"\xff" * 9 + b"\x01"))]) + far)
+put("curve", "torn", bytes([len(start)]) + start + b"\xff\x12")

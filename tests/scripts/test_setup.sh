@@ -79,6 +79,7 @@ check 'nothing is installed by --check' test ! -e "$fake/asked"
 expect 0 'installed libc6-dev ninja-build' build
 check 'what is there is not asked for' test -z "$(grep -wE 'gcc|cmake|clang' "$fake/asked")"
 expect 0 'packages are here' build
+expect 0 'installed fonts-noto-color-emoji unicode-data' demo
 expect 0 'installed clang '
 rm "$fake/asked"
 expect 0 'packages are here'

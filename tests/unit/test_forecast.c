@@ -97,12 +97,12 @@ static void check_bytes(void)
         CHECK_EQ(f->frozen_bytes, 2 * 1066235307LL);
         CHECK_EQ(f->n_exports, 10);
         /* 3 of 512x512, 2 of 640x384 */
-        CHECK_EQ(f->latent_bytes, 4 * 4 * (3 * 64 * 64 + 2 * 80 * 48));
+        CHECK_EQ(f->latent_bytes, 8 * 4 * (3 * 64 * 64 + 2 * 80 * 48));
         release(&p);
     }
     plan p = MAKE(1, "adapter.rank=128", "adapter.conv_rank=128", "data.flip=true");
     CHECK_NEAR((double)p.forecast.export_bytes / 311623300, 1, 1e-3);
-    CHECK_EQ(p.forecast.latent_bytes, 2 * 4 * 4 * (3 * 64 * 64 + 2 * 80 * 48));
+    CHECK_EQ(p.forecast.latent_bytes, 2 * 8 * 4 * (3 * 64 * 64 + 2 * 80 * 48));
     release(&p);
     p = MAKE(1, "adapter.rank=128", "train.train_text_encoder=false", "save.every_epochs=0",
              "save.every_steps=100");

@@ -10,6 +10,7 @@ typedef struct values {
     const char *model;
     int64_t dtype, threads;
     double cfg;
+    ath_opt_list sets;
 } values;
 
 static const ath_opt opts[] = {
@@ -18,6 +19,7 @@ static const ath_opt opts[] = {
     {"dtype", ATH_OPT_WORD, offsetof(values, dtype), "f32|bf16|f", "bf16", "of activations"},
     {"threads", ATH_OPT_INT, offsetof(values, threads), "-1..64", NULL, "threads of a rank"},
     {"cfg", ATH_OPT_REAL, offsetof(values, cfg), "0..30.5", "7", "guidance"},
+    {"set", ATH_OPT_LIST, offsetof(values, sets), "KEY=VALUE", NULL, "one more"},
     {0},
 };
 
@@ -83,6 +85,27 @@ static void test_values(void)
     CHECK(!v.json);
 }
 
+static void test_list(void)
+{
+    values v = {0};
+    int argc = 0;
+    char word[] = "--set=a=1", *argv[ATH_OPT_LIST_MAX + 1];
+
+    CHECK_OK(parse("--set a=1 x --set=b=", &v, &argc, argv));
+    CHECK_EQ(v.sets.n, 2);
+    CHECK_STR(v.sets.item[0], "a=1");
+    CHECK_STR(v.sets.item[1], "b=");
+    CHECK_EQ(argc, 1);
+    for (int n = ATH_OPT_LIST_MAX; n <= ATH_OPT_LIST_MAX + 1; n++) {
+        for (int i = 0; i < n; i++) argv[i] = word;
+        v = (values){0};
+        argc = n;
+        CHECK_ERR(ath_opt_parse(opts, &v, &argc, argv), n > ATH_OPT_LIST_MAX ? ATH_EINVAL : ATH_OK);
+        CHECK_EQ(v.sets.n, ATH_OPT_LIST_MAX);
+    }
+    CHECK_HAS(ath_err_text(), "--set is given more than 64 times");
+}
+
 static void test_refused(void)
 {
     check_refused("--thread 2", "no option --thread; did you mean --threads?");
@@ -114,7 +137,8 @@ static void test_print(void)
                                    "  --model NAME           which network (tiny)\n"
                                    "  --dtype f32|bf16|f     of activations (bf16)\n"
                                    "  --threads -1..64       threads of a rank\n"
-                                   "  --cfg 0..30.5          guidance (7)\n");
+                                   "  --cfg 0..30.5          guidance (7)\n"
+                                   "  --set KEY=VALUE        one more\n");
     ath_str_release(&text);
 }
 
@@ -122,6 +146,8 @@ int main(void)
 {
     ath_test_begin("values");
     test_values();
+    ath_test_begin("list");
+    test_list();
     ath_test_begin("refused");
     test_refused();
     ath_test_begin("print");

@@ -1,6 +1,7 @@
 #include "worker/dist/reduce.h"
 
 #include "core/mem.h"
+#include "core/squares.h"
 #include "worker/dist/dist.h"
 #include "worker/dist/exchange.h"
 #include "worker/dist/tree.h"
@@ -290,22 +291,6 @@ ath_err ath_reduce_hook(void *context, int32_t i_bucket, void *grads, int64_t co
              "reduction: bucket %d has %" PRId64 " numbers, wanted %" PRId64, i_bucket, count,
              i_bucket < r->n_buckets ? r->buckets[i_bucket].count : 0);
     return ath_reduce_add(r, r->leaf, i_bucket, grads);
-}
-
-/* In double, where the square of a float is exact: eight sums by index modulo eight, then halves onto
- * halves. Depends on n alone. */
-static double sum_of_squares(const float *x, int64_t n)
-{
-    enum { LANES = 8 };
-    double sum[LANES] = {0};
-    int64_t i = 0;
-
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) sum[k] += (double)x[i + k] * (double)x[i + k];
-    for (int k = 0; i + k < n; k++) sum[k] += (double)x[i + k] * (double)x[i + k];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) sum[k] += sum[k + half];
-    return sum[0];
 }
 
 /* Sums this rank's slice of a bucket and writes the squares of its blocks. */

@@ -1,10 +1,10 @@
 /*
- * Sums of squares in x_cpu.c files, in double, where the square of a float is exact: 16 partial sums
+ * Sums of squares, in double, where the square of a float is exact: 16 partial sums
  * by index modulo 16, then halves onto halves. No fused operation can change them, so the bits are
  * the same at every ISA level.
  */
-#ifndef ATH_KERNELS_SQUARES_H
-#define ATH_KERNELS_SQUARES_H
+#ifndef ATH_CORE_SQUARES_H
+#define ATH_CORE_SQUARES_H
 
 #include <stdint.h>
 
