@@ -4,6 +4,9 @@
  *
  *     step --model sd15-unet-like --mode lora --dtype bf16 --size 512 --threads 2 --repeats 3
  *
+ * With --text, mode lora trains adapters of the text encoder too and runs whole steps of the trainer:
+ * one micro-batch, reduction, clipping, update.
+ *
  * Modes: forward (no gradients), backward (gradients of all parameters), lora (rank 32 at all
  * linears and 1x1 convolutions), full. The last two update with AdamW.
  */
@@ -16,6 +19,8 @@
 #include "worker/graph/exec.h"
 #include "worker/graph/layer.h"
 #include "worker/model/unet.h"
+#include "worker/train/network.h"
+#include "worker/train/trainer.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +32,7 @@ typedef struct settings {
     const char *model, *mode;
     ath_dtype dtype;
     int32_t size, batch, threads, repeats;
-    bool recompute, explain;
+    bool recompute, explain, text;
 } settings;
 
 typedef struct bench {
@@ -37,6 +42,9 @@ typedef struct bench {
     ath_weights *weights;
     ath_slab *slab;
     ath_exec *exec;
+    ath_trainer *trainer; /* --text: in place of all but the plan */
+    ath_micro_in in;
+    void *inputs[5]; /* what `in` points to */
 } bench;
 
 static double now(void)
@@ -107,23 +115,31 @@ static ath_err record(const settings *s, ath_net *n, const ath_adapter *lora)
     return ath_net_check(n);
 }
 
-static ath_err put_weights(bench *b)
+static ath_err put_frozen(const void *context, const ath_plan_param *p, ath_weights *weights)
+{
+    void *host = NULL;
+
+    (void)context;
+    ATH_TRY(fill(&p->desc, spread_of(&p->desc), &host));
+    ath_err err = ath_weights_put(weights, p->name, p->desc, p->desc.dtype, host);
+    ath_mem_free(&host);
+    return err;
+}
+
+/* An ath_trainer_load_fn that looks at no context. */
+static ath_err put_weights(void *context, const ath_plan *plan, ath_weights *weights,
+                           ath_slab *slab)
 {
     const ath_plan_param *p = NULL;
     void *host = NULL;
     ath_err err = ATH_OK;
-    const int32_t n_frozen = ath_plan_frozen(b->plan, &p);
 
-    for (int32_t i = 0; i < n_frozen; i++) {
-        ATH_TRY_OUT(fill(&p[i].desc, spread_of(&p[i].desc), &host));
-        ATH_TRY_OUT(ath_weights_put(b->weights, p[i].name, p[i].desc, p[i].desc.dtype, host));
-        ath_mem_free(&host);
-    }
-    const int32_t n_trainables = ath_plan_trainables(b->plan, &p);
+    (void)context;
+    ath_weights_draw_from(weights, put_frozen, NULL);
+    const int32_t n_trainables = ath_plan_trainables(plan, &p);
     for (int32_t i = 0; i < n_trainables; i++) {
         ATH_TRY_OUT(fill(&p[i].desc, spread_of(&p[i].desc), &host));
-        ATH_TRY_OUT(
-            ath_slab_write(b->slab, ATH_VALUE, p[i].name, host, ath_desc_bytes(&p[i].desc)));
+        ATH_TRY_OUT(ath_slab_write(slab, ATH_VALUE, p[i].name, host, ath_desc_bytes(&p[i].desc)));
         ath_mem_free(&host);
     }
 out:
@@ -159,9 +175,78 @@ static ath_err write_inputs(const settings *s, bench *b)
     return ath_exec_write(b->exec, "adamw", hyper, sizeof hyper);
 }
 
+static ath_err make_inputs(const settings *s, const ath_model_spec *spec, bench *b)
+{
+    const int32_t side = s->size / 8;
+    const ath_desc image = {ATH_F32, 4, {s->batch, side, side, 4}}, row = {ATH_F32, 1, {s->batch}};
+    const ath_desc *descs[] = {&image, &image, &row, &row};
+    const int64_t n_ids = (int64_t)s->batch * spec->text.positions;
+
+    for (int i = 0; i < 4; i++) ATH_TRY(fill(descs[i], 3.4f, &b->inputs[i]));
+    ATH_TRY(ath_mem_new((size_t)n_ids, sizeof(int32_t), "ids", &b->inputs[4]));
+    for (int64_t i = 0; i < n_ids; i++)
+        ((int32_t *)b->inputs[4])[i] = (int32_t)(i * 17 % spec->text.vocab);
+    b->in = (ath_micro_in){.n = s->batch,
+                           .height = side,
+                           .width = side,
+                           .x = b->inputs[0],
+                           .target = b->inputs[1],
+                           .time = b->inputs[2],
+                           .weight = b->inputs[3],
+                           .ids = b->inputs[4]};
+    return ATH_OK;
+}
+
+static ath_err create_trainer(const settings *s, bench *b)
+{
+    static const ath_lora lora = {.rank = 32, .alpha = 16};
+    const bool is_tiny = strcmp(s->model, "tiny") == 0;
+    const ath_trainer_opts opts = {.spec = is_tiny ? ath_model_tiny : ath_model_sd15,
+                                   .backend = ATH_CPU,
+                                   .dtype = s->dtype,
+                                   .n_threads = s->threads,
+                                   .recompute = s->recompute,
+                                   .trains_unet = true,
+                                   .trains_text = true,
+                                   .lora = &lora,
+                                   .clip_skip = 1,
+                                   .n_chunks = 1,
+                                   .n_leaves_max = 1,
+                                   .max_norm = 1,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .eps = 1e-8,
+                                   .weight_decay = 0.01,
+                                   .load = put_weights};
+    const int32_t side = s->size / 8;
+
+    ATH_NEED(s->batch <= 64, ATH_EINVAL, "--batch %d: wanted 64 at most", s->batch);
+    ATH_NEED(is_mode(s, "lora"), ATH_EINVAL, "--text: wanted with mode lora, not %s", s->mode);
+    ATH_TRY(ath_train_plan(&opts, (ath_train_shape){s->batch, side, side}, &b->plan));
+    if (s->explain) return ATH_OK;
+    ATH_TRY(make_inputs(s, &opts.spec, b));
+    ATH_TRY(ath_trainer_create(&opts, &b->trainer));
+    return ath_trainer_prepare(b->trainer, s->batch, side, side);
+}
+
+static ath_err run_step(bench *b)
+{
+    const ath_trainer_rates rates = {1e-4, 5e-5};
+    ath_trainer_step out;
+    double losses[64];
+
+    if (!b->trainer) return ath_exec_run(b->exec, ATH_PHASE_ALL);
+    ATH_TRY(ath_trainer_begin(b->trainer, 1));
+    ath_err err = ath_trainer_micro(b->trainer, 0, &b->in, losses);
+    ATH_TRY(ath_trainer_finish(b->trainer, err, &rates, &out));
+    ATH_NEED(!out.skipped, ATH_ENAN, "the gradient is not finite");
+    return ATH_OK;
+}
+
 static ath_err create(const settings *s, bench *b)
 {
-    const ath_lora lora = {32, 16};
+    if (s->text) return create_trainer(s, b);
+    const ath_lora lora = {.rank = 32, .alpha = 16};
     const ath_adapter adapter = ath_lora_adapter("lora", &lora, 0, 0);
     const ath_plan_opts opts = {.backend = ATH_CPU,
                                 .n_threads = s->threads,
@@ -175,7 +260,7 @@ static ath_err create(const settings *s, bench *b)
     ATH_TRY(ath_device_create_host(&b->device));
     ATH_TRY(ath_weights_create(b->device, &b->weights));
     ATH_TRY(ath_slab_create(b->device, b->plan, &b->slab));
-    ATH_TRY(put_weights(b));
+    ATH_TRY(put_weights(NULL, b->plan, b->weights, b->slab));
     const ath_exec_opts exec = {.weights = b->weights, .slab = b->slab};
     ATH_TRY(ath_exec_create(b->plan, b->device, &exec, &b->exec));
     return write_inputs(s, b);
@@ -183,6 +268,8 @@ static ath_err create(const settings *s, bench *b)
 
 static void release(bench *b)
 {
+    ath_trainer_destroy(&b->trainer);
+    for (int i = 0; i < 5; i++) ath_mem_free(&b->inputs[i]);
     ath_exec_destroy(&b->exec);
     ath_slab_destroy(&b->slab);
     ath_weights_destroy(&b->weights);
@@ -218,19 +305,21 @@ static ath_err measure(const settings *s, bench *b)
     double seconds[64] = {0}, rate = 0;
     const int32_t n = s->repeats < 64 ? s->repeats : 64;
 
-    ATH_TRY(ath_exec_run(b->exec, ATH_PHASE_ALL));
+    ATH_TRY(run_step(b));
     for (int32_t i = 0; i < n; i++) {
         const double start = now();
-        ATH_TRY(ath_exec_run(b->exec, ATH_PHASE_ALL));
+        ATH_TRY(run_step(b));
         seconds[i] = now() - start;
     }
     const double peak = peak_mib();
     ATH_TRY(machine_rate(s, &rate));
     qsort(seconds, (size_t)n, sizeof *seconds, by_value);
     const double median = seconds[n / 2], reached = t.flop / median / 1e9;
-    printf("%s %s %s, %d px, batch %d, %d threads, %d runs\n", s->model, s->mode,
-           ath_dtype_name(s->dtype), s->size, s->batch, s->threads, n);
-    printf("  step            %8.3f s   %.3f images/s\n", median, s->batch / median);
+    printf("%s %s%s %s, %d px, batch %d, %d threads, %d runs\n", s->model, s->mode,
+           s->text ? " of U-Net and text encoder" : "", ath_dtype_name(s->dtype), s->size, s->batch,
+           s->threads, n);
+    printf("  step            %8.3f s   %.3f images/s, %.3f s an image\n", median,
+           s->batch / median, median / s->batch);
     printf("  peak memory     %8.1f MiB of the process\n", peak);
     printf("  products        %8.1f GFLOP a step\n", t.flop / 1e9);
     printf("  reached         %8.1f GFLOP/s\n", reached);
@@ -275,6 +364,10 @@ static ath_err parse(int argc, char **argv, settings *s)
             s->recompute = true;
             continue;
         }
+        if (strcmp(name, "--text") == 0) {
+            s->text = true;
+            continue;
+        }
         if (strcmp(name, "--explain") == 0) {
             s->explain = true;
             continue;
@@ -300,7 +393,7 @@ static ath_err parse(int argc, char **argv, settings *s)
 
 int main(int argc, char **argv)
 {
-    settings s = {"sd15-unet-like", "lora", ATH_BF16, 512, 1, 2, 3, false, false};
+    settings s = {"sd15-unet-like", "lora", ATH_BF16, 512, 1, 2, 3, false, false, false};
     bench b = {0};
     ath_err err = parse(argc, argv, &s);
 

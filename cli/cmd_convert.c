@@ -37,7 +37,7 @@ static ath_err run(const void *given, int n_args, char **args)
     (void)n_args;
     ATH_TRY(ath_target_layout(args[1], v->layout, v->force, &layout));
     ATH_TRY(ath_base_open(args[0], &base));
-    const ath_save_from from = {find, base};
+    const ath_save_from from = {.find = find, .context = base};
     ath_err err = ath_model_save(args[1], layout, ath_base_spec(base), dtypes[v->dtype], &from);
     ath_base_close(&base);
     return err;

@@ -11,7 +11,7 @@ enum { SPEC_BYTES_MAX = 1 << 20 };
 
 typedef struct values {
     const char *spec;
-    int64_t seed, layout, dtype;
+    int64_t seed, layout, dtype, vae;
     bool force;
 } values;
 
@@ -23,6 +23,10 @@ static const ath_opt opts[] = {
     {"layout", ATH_OPT_WORD, offsetof(values, layout), ATH_TARGET_LAYOUTS, "auto",
      "single file or diffusers folder; auto: a file where OUT ends in .safetensors"},
     {"dtype", ATH_OPT_WORD, offsetof(values, dtype), "fp32|fp16|bf16", "fp32", "of the weights"},
+    {"vae", ATH_OPT_WORD, offsetof(values, vae), "random|box", "random",
+     "the autoencoder; box: constructed, means over squares of pixels, so that small models that "
+     "are "
+     "trained from nothing draw clear pictures"},
     {"force", ATH_OPT_SWITCH, offsetof(values, force), .help = "replace OUT"},
     {0},
 };
@@ -55,8 +59,9 @@ static ath_err run(const void *given, int n_args, char **args)
     ATH_TRY(ath_target_layout(args[0], v->layout, v->force, &layout));
     ATH_TRY(read_spec(v->spec, &spec));
     ATH_TRY(ath_init_create(&spec, (uint64_t)v->seed, dtypes[v->dtype], &init));
-    const ath_save_from from = {ath_init_find, init};
-    ath_err err = ath_model_save(args[0], layout, &spec, dtypes[v->dtype], &from);
+    const ath_save_from from = {.find = ath_init_find, .context = init};
+    ath_err err = v->vae ? ath_init_use_box(init) : ATH_OK;
+    if (!err) err = ath_model_save(args[0], layout, &spec, dtypes[v->dtype], &from);
     ath_init_destroy(&init);
     return err;
 }

@@ -1,7 +1,7 @@
 /*
  * The whole backward pass of the toy against differences, in double: the difference quotient of the
  * loss along a random direction of all parameters equals the gradient's product with it, to 1e-6.
- * With everything trainable, and with adapters alone; with recomputation.
+ * With everything trainable, and with adapters alone, also at wide convolutions; with recomputation.
  */
 #include "core/mem.h"
 #include "tests/graph/toy.h"
@@ -67,6 +67,9 @@ int main(void)
         .compute = ATH_F64, .plan = {.backend = ATH_REF64}, .has_a = true, .has_b = true};
 
     check(opts, "adapters");
+    opts.is_wide = true;
+    check(opts, "adapters, wide too");
+    opts.is_wide = false;
     opts.trains_base = true;
     check(opts, "everything");
     opts.plan.recompute = true;

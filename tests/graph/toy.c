@@ -21,7 +21,19 @@ static const ath_unet_spec spec = {
     .groups = 4,
     .context_width = 6,
 };
-static const ath_lora lora_a = {2, 1}, lora_b = {3, 3};
+
+/* The toy's few layers all take part. */
+static ath_lora_size everywhere(const ath_lora *lora, const char *layer,
+                                const ath_adapter_site *site)
+{
+    (void)layer;
+    return (ath_lora_size){site->kernel == 1 ? lora->rank : lora->conv_rank, lora->alpha};
+}
+
+static const ath_lora lora_a = {.rank = 2, .alpha = 1, .size = everywhere};
+static const ath_lora lora_b = {.rank = 3, .alpha = 3, .size = everywhere};
+static const ath_lora wide_a = {.rank = 2, .alpha = 1, .conv_rank = 3, .size = everywhere};
+static const ath_lora wide_b = {.rank = 3, .alpha = 3, .conv_rank = 1, .size = everywhere};
 
 double toy_value(const char *name, uint32_t what, int64_t i)
 {
@@ -44,10 +56,13 @@ static ath_desc desc(ath_dtype dtype, int n_dim, int64_t a, int64_t b, int64_t c
 ath_err toy_record(const toy_opts *opts, toy *t)
 {
     const ath_dtype act = opts->compute, full = act == ATH_F64 ? ATH_F64 : ATH_F32;
+    const bool wide = opts->is_wide;
     int n_adapters = 0;
 
-    if (opts->has_a) t->adapters[n_adapters++] = ath_lora_adapter("a", &lora_a, 0, 1);
-    if (opts->has_b) t->adapters[n_adapters++] = ath_lora_adapter("b", &lora_b, 1, 1);
+    if (opts->has_a)
+        t->adapters[n_adapters++] = ath_lora_adapter("a", wide ? &wide_a : &lora_a, 0, 1);
+    if (opts->has_b)
+        t->adapters[n_adapters++] = ath_lora_adapter("b", wide ? &wide_b : &lora_b, 1, 1);
     ATH_TRY(ath_net_create(act, &t->net));
     ath_net *n = t->net;
     ath_val x = ath_net_input(n, "x", desc(act, 4, BATCH, HEIGHT, WIDTH, spec.in_channels));

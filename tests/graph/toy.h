@@ -13,6 +13,7 @@ typedef struct toy_opts {
     ath_dtype compute;
     ath_plan_opts plan;
     bool has_a, has_b; /* adapters: a on image 0, b on image 1 */
+    bool is_wide;      /* the adapters work at 3x3 convolutions too */
     bool trains_base;  /* a full fine-tune besides */
     bool wants_input;  /* the gradient of x too */
     bool is_sim;

@@ -36,7 +36,7 @@ static void write_tiny(const char *path, ath_layout layout, ath_st_dtype dtype)
 
     CHECK_OK(ath_init_create(&ath_model_tiny, 7, ATH_ST_F32, &init));
     if (!init) return;
-    const ath_save_from from = {ath_init_find, init};
+    const ath_save_from from = {.find = ath_init_find, .context = init};
     CHECK_OK(ath_model_save(path, layout, &ath_model_tiny, dtype, &from));
     ath_init_destroy(&init);
 }
@@ -278,6 +278,19 @@ static void check_values(const char *path, ath_st_dtype dtype)
     ath_base_close(&base);
 }
 
+static void test_modelspec(void)
+{
+    ath_st *st = NULL;
+
+    ath_test_begin("modelspec");
+    CHECK_OK(ath_st_open(at("tiny.safetensors"), &st));
+    if (!st) return;
+    CHECK_STR(ath_st_meta_find(st, "modelspec.sai_model_spec"), "1.0.1");
+    CHECK_HAS(ath_st_meta_find(st, "modelspec.implementation_version"), "athanor/");
+    CHECK(!ath_st_meta_find(st, "modelspec.architecture")); /* tiny is nobody's */
+    ath_st_close(&st);
+}
+
 static void test_values(void)
 {
     check_values(at("tiny.safetensors"), ATH_ST_F32);
@@ -360,13 +373,13 @@ static void test_load(void)
     CHECK_OK(ath_weights_create(device, &weights));
     CHECK_OK(ath_base_load(base, plan, weights, NULL));
     CHECK_OK(ath_base_load(base, plan, weights, NULL)); /* what is there stays */
-    CHECK(ath_weights_has(weights, "text_model.final_layer_norm.bias"));
-    CHECK(!ath_weights_has(weights, "conv_in.bias"));
     const ath_exec_opts opts = {.weights = weights};
     const int32_t ids[4] = {998, 5, 7, 999};
     uint16_t states[4 * 32] = {0};
     double sum = 0;
     CHECK_OK(ath_exec_create(plan, device, &opts, &exec));
+    CHECK(ath_weights_has(weights, "text_model.final_layer_norm.bias"));
+    CHECK(!ath_weights_has(weights, "conv_in.bias"));
     CHECK_OK(ath_exec_write(exec, "ids", ids, sizeof ids));
     CHECK_OK(ath_exec_run(exec, ATH_PHASE_ALL));
     CHECK_OK(ath_exec_read(exec, "states", states, sizeof states));
@@ -459,6 +472,30 @@ static void test_no_memory(void)
     CHECK(err == ATH_OK && n > 8);
 }
 
+/* As a trained model is written: the autoencoder stays in its own type, and notes are added. */
+static void test_kept_vae(void)
+{
+    static const ath_st_meta meta = {"modelspec.title", "fox"};
+    ath_base *base = NULL;
+    ath_st *st = NULL;
+
+    ath_test_begin("the autoencoder is kept");
+    CHECK_OK(ath_base_open(at("tiny.safetensors"), &base));
+    const ath_save_from from = {
+        .find = find_in_base, .context = base, .keeps_vae = true, .meta = &meta, .n_meta = 1};
+    CHECK_OK(ath_model_save(at("kept.safetensors"), ATH_LAYOUT_SINGLE, &ath_model_tiny, ATH_ST_F16,
+                            &from));
+    CHECK_OK(ath_st_open(at("kept.safetensors"), &st));
+    for (int64_t i = 0; st && i < ath_st_count(st); i++) {
+        const ath_st_tensor *t = ath_st_get(st, i);
+        const bool is_vae = strncmp(t->name, "first_stage_model.", 18) == 0;
+        CHECK_EQ(t->dtype, is_vae ? ATH_ST_F32 : ATH_ST_F16);
+    }
+    if (st) CHECK_STR(ath_st_meta_find(st, "modelspec.title"), "fox");
+    ath_st_close(&st);
+    ath_base_close(&base);
+}
+
 static void test_save_without_memory(void)
 {
     static const ath_layout layouts[] = {ATH_LAYOUT_SINGLE, ATH_LAYOUT_FOLDER};
@@ -468,7 +505,7 @@ static void test_save_without_memory(void)
     CHECK_OK(ath_base_open(at("tiny.safetensors"), &base));
     const int64_t held = ath_mem_get_stats().n_held;
     for (int i = 0; base && i < 2; i++) {
-        const ath_save_from from = {find_in_base, base};
+        const ath_save_from from = {.find = find_in_base, .context = base};
         ath_err err = ATH_EINVAL;
         int64_t n = 0;
         while (err != ATH_OK && n < 1 << 20) {
@@ -497,6 +534,7 @@ int main(void)
     write_tiny(at("tiny.safetensors"), ATH_LAYOUT_SINGLE, ATH_ST_F32);
     write_tiny(at("folder"), ATH_LAYOUT_FOLDER, ATH_ST_F32);
     test_values();
+    test_modelspec();
     test_load();
     test_load_slab();
     test_refused_tensors();
@@ -505,6 +543,7 @@ int main(void)
     test_other_names();
     test_spec_text();
     test_no_memory();
+    test_kept_vae();
     test_save_without_memory();
     snprintf(command, sizeof command, "rm -rf %s", home);
     CHECK_EQ(system(command), 0);

@@ -38,6 +38,10 @@ ATH_MUST ath_err ath_dist_agree(ath_err err);
 /* `bytes` of rank 0 for everybody. */
 ATH_MUST ath_err ath_dist_share(void *data, size_t bytes);
 
+/* A block of rank 0's for everybody: there `*block` and `*bytes` are given, elsewhere they are made
+ * (ath_mem_free). `err` is this rank's outcome so far, as in ath_dist_agree. */
+ATH_MUST ath_err ath_dist_share_block(ath_err err, uint8_t **block, size_t *bytes);
+
 /* The numbers of all ranks, rank after rank, for everybody. Refused on all ranks alike where they are
  * not n_all together. */
 ATH_MUST ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n_all);

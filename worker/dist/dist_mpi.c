@@ -1,4 +1,6 @@
 #include "worker/dist/dist_private.h"
+
+#include "core/mem.h"
 #include "worker/dist/launch.h"
 
 #include <inttypes.h>
@@ -114,6 +116,24 @@ ath_err ath_dist_share(void *data, size_t bytes)
                                "MPI_Bcast"));
     }
     return ATH_OK;
+}
+
+ath_err ath_dist_share_block(ath_err err, uint8_t **block, size_t *bytes)
+{
+    uint8_t *fresh = NULL;
+
+    ATH_TRY(ath_dist_agree(err));
+    ATH_TRY(ath_dist_share(bytes, sizeof *bytes));
+    if (world.rank > 0) err = ATH_NEW(*bytes, "message", &fresh);
+    ATH_TRY_OUT(ath_dist_agree(err));
+    ATH_TRY_OUT(ath_dist_share(world.rank > 0 ? fresh : *block, *bytes));
+    if (world.rank > 0) {
+        *block = fresh;
+        fresh = NULL;
+    }
+out:
+    ath_mem_free(&fresh);
+    return err;
 }
 
 ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n_all)

@@ -27,7 +27,7 @@ struct ath_exec {
     ath_buf *packs;   /* by plan->packs; borrowed from the weights */
     int32_t *frozen;  /* by plan->frozen: index in the weights */
     bool *is_written; /* by buffer: inputs that the host has written */
-    bool is_poisoned;
+    bool is_poisoned, is_attached;
     int32_t n_waits; /* of this run: for drop_wait */
 };
 
@@ -98,12 +98,8 @@ static ath_err need_weights(ath_exec *e)
 
     ATH_TRY(ATH_NEW(p->n_frozen, "weights", &e->frozen));
     ATH_TRY(ATH_NEW(p->n_packs, "packed weights", &e->packs));
-    for (int32_t i = 0; i < p->n_frozen; i++)
-        ATH_TRY(ath_weights_need(e->opts.weights, p->frozen[i].name, &p->frozen[i].desc,
-                                 &e->frozen[i]));
-    for (int32_t i = 0; i < p->n_packs; i++)
-        ATH_TRY(ath_weights_pack(e->opts.weights, e->frozen[p->packs[i].frozen], &p->packs[i],
-                                 &p->bounds[p->packs[i].bound], &e->packs[i]));
+    ATH_TRY(ath_weights_attach(e->opts.weights, p, e->frozen, e->packs));
+    e->is_attached = true;
     return ATH_OK;
 }
 
@@ -195,6 +191,7 @@ void ath_exec_destroy(ath_exec **exec)
     }
     ath_stream_destroy(&e->compute);
     ath_stream_destroy(&e->comm);
+    if (e->is_attached) ath_weights_detach(e->opts.weights, e->plan);
     ath_buf_release(&e->inputs);
     ath_buf_release(&e->norms);
     ath_buf_release(&e->own_arena);

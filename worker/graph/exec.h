@@ -9,15 +9,36 @@
 #include "kernels/device.h"
 #include "worker/graph/plan.h"
 
-/* ---- frozen weights: by name; local, one thread at a time ---- */
+/*
+ * ---- frozen weights: by name; local, one thread at a time ----
+ *
+ * A weight is held as steps read it: plain, packed in the layouts that kernels ask for, or both. What
+ * a source can bring again is held plain only while some exec reads it so; what was put without a
+ * source stays plain too, for packings that a later plan may want.
+ */
 typedef struct ath_weights ath_weights;
 ATH_MUST ath_err ath_weights_create(ath_device *device, ath_weights **out);
+/* Execs first. */
 void ath_weights_destroy(ath_weights **weights);
+/* What it was made for. */
+ath_device *ath_weights_device(const ath_weights *weights);
 /* Puts a tensor, converted to `desc.dtype` from `dtype`; `host` is borrowed for the call and aligned
- * to nothing. */
+ * to nothing. One that is there already gets the new values in place, its packings too, so execs that
+ * read it go on with them; of another shape or dtype it is refused. Not while an exec runs. */
 ATH_MUST ath_err ath_weights_put(ath_weights *weights, const char *name, ath_desc desc,
                                  ath_dtype dtype, const void *host);
 bool ath_weights_has(const ath_weights *weights, const char *name);
+/* Device bytes held, packings included. */
+size_t ath_weights_bytes(const ath_weights *weights);
+
+/* Puts frozen parameter `p`, if it knows it, always with the same values. Called when an exec is
+ * created for what is missing, one after another, so that a model is never held twice. */
+typedef ath_err ath_weights_source_fn(const void *context, const ath_plan_param *p,
+                                      ath_weights *weights);
+/* From now on missing weights come from `source`; it is borrowed, with its context, for as long as
+ * execs are created. What was put by hand is not asked for. */
+void ath_weights_draw_from(ath_weights *weights, ath_weights_source_fn *source,
+                           const void *context);
 
 /* ---- the trainable slab: F32 (F64) parameters, gradients, two moments ---- */
 typedef struct ath_slab ath_slab;
@@ -37,6 +58,8 @@ ATH_MUST ath_err ath_slab_write(ath_slab *slab, ath_slab_part part, const char *
                                 const void *host, size_t bytes);
 ATH_MUST ath_err ath_slab_read(ath_slab *slab, ath_slab_part part, const char *name, void *host,
                                size_t bytes);
+/* The whole of a part, parameters at their offsets, gaps of zeros; {0} for moments that there are not. */
+ath_buf ath_slab_part_of(const ath_slab *slab, ath_slab_part part);
 
 /* ---- execution ---- */
 typedef struct ath_exec ath_exec;

@@ -245,6 +245,23 @@ static ath_err add_grads(sched *s, const node *n, step *st)
     return ATH_OK;
 }
 
+/* The buffer that backward reads a value from. A trainable parameter cast for forward is cast again:
+ * that costs little, and kept copies would weigh as much as the model. */
+static ath_err read_again(sched *s, int32_t v, int32_t region, int32_t *out)
+{
+    const int32_t root = root_of(s, v), k = s->net->vals[root].node;
+    const bool is_node = s->net->vals[root].kind == VAL_NODE;
+    const node *n = &s->net->nodes[is_node ? k : 0];
+
+    *out = buf_of(s, v, region);
+    if (region || !is_node || n->op != &ath_op_cast ||
+        s->net->vals[root_of(s, n->in[0])].kind != VAL_TRAIN)
+        return ATH_OK;
+    if (s->again[root] == NONE) ATH_TRY(add_forward(s, k, true));
+    *out = s->again[root];
+    return ATH_OK;
+}
+
 static ath_err add_backward(sched *s, int32_t k)
 {
     const node *n = &s->net->nodes[k];
@@ -255,7 +272,8 @@ static ath_err add_backward(sched *s, int32_t k)
 
     ATH_TRY(begin_step(s, n, ATH_BWD, &st));
     for (int i = 0; i < n->op->n_in; i++)
-        if (n->in[i] && reads & ATH_READS_IN(i)) st.in[i] = buf_of(s, n->in[i], region);
+        if (n->in[i] && reads & ATH_READS_IN(i))
+            ATH_TRY(read_again(s, n->in[i], region, &st.in[i]));
     if (reads & ATH_READS_OUT(0)) st.out[0] = buf_of(s, n->out, region);
     for (int i = 0; i < n->op->n_saved; i++)
         if (reads & ATH_READS_SAVED(i)) st.saved[i] = saved[i];

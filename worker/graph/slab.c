@@ -113,7 +113,7 @@ ath_err ath_slab_fit(const ath_slab *slab, const ath_plan *plan)
     for (int32_t i = 0; i < slab->n_params; i++) {
         const ath_plan_param *have = &slab->params[i], *want = &plan->trainables[i];
         ATH_NEED(strcmp(have->name, want->name) == 0 && have->offset == want->offset &&
-                     ath_desc_is_equal(&have->desc, &want->desc),
+                     have->bucket == want->bucket && ath_desc_is_equal(&have->desc, &want->desc),
                  ATH_ESHAPE,
                  "slab: parameter %" PRId32 " is %s at %" PRId64 ", the plan wants %s at %" PRId64,
                  i, have->name, have->offset, want->name, want->offset);

@@ -20,15 +20,15 @@ typedef struct entry {
 
 typedef struct part_table {
     char file[ATH_PATH_BYTES];
-    const ath_st *st;
+    ath_st **st; /* one file, or all shards */
+    int32_t n_st;
     entry *entry; /* by name */
     int32_t n;
 } part_table;
 
 struct ath_base {
     ath_arena arena;
-    ath_st *open[ATH_N_PARTS]; /* a single file is the first; the others are NULL */
-    bool is_folder;
+    bool is_folder; /* a single file is owned by the first part and lent to the others */
     ath_model_spec spec;
     part_table part[ATH_N_PARTS];
 };
@@ -59,21 +59,29 @@ static bool is_shape(const ath_st_tensor *t, const ath_param *p)
     return true;
 }
 
+static const ath_st_tensor *find_in(const part_table *table, const char *key)
+{
+    const ath_st_tensor *t = NULL;
+
+    for (int32_t i = 0; i < table->n_st && !t; i++) t = ath_st_find(table->st[i], key);
+    return t;
+}
+
 /* The key by which the file has it. `*out` is NULL where it has none; `key` is then the usual one. */
 static ath_err look_up(const ath_base *base, ath_part part, const char *name,
                        char key[ATH_KEY_BYTES], const ath_st_tensor **out)
 {
-    const ath_st *st = base->part[part].st;
+    const part_table *table = &base->part[part];
     char other[ATH_KEY_BYTES], full[ATH_KEY_BYTES + 64];
 
     if (base->is_folder)
         snprintf(key, ATH_KEY_BYTES, "%s", name);
     else
         ATH_TRY(ath_ldm_name(&base->spec, part, name, key));
-    *out = ath_st_find(st, key);
+    *out = find_in(table, key);
     if (*out || !ath_other_name(part, name, other)) return ATH_OK;
     snprintf(full, sizeof full, "%s%s", base->is_folder ? "" : ath_ldm_prefix(part), other);
-    *out = ath_st_find(st, full);
+    *out = find_in(table, full);
     return ATH_OK;
 }
 
@@ -89,7 +97,7 @@ static ath_err find_param(const ath_base *base, ath_part part, const ath_param *
              wanted, ath_part_name(part));
     ATH_NEED(is_shape(t, p), ATH_ESHAPE, "%s: \"%s\" is %s, wanted %s%s", table->file, t->name,
              print_shape(t->dim, t->n_dim, found), wanted,
-             base->is_folder || ath_st_meta_find(table->st, ATH_SPEC_KEY)
+             base->is_folder || ath_st_meta_find(table->st[0], ATH_SPEC_KEY)
                  ? ""
                  : " of Stable Diffusion 1.5 (no \"" ATH_SPEC_KEY "\" says otherwise)");
     ATH_NEED(ath_param_dtype(t->dtype) != ATH_NONE, ATH_EDTYPE,
@@ -137,6 +145,26 @@ out:
     return err;
 }
 
+static bool is_list(const char *path)
+{
+    const size_t n = strlen(path), k = sizeof ATH_SHARDS_ENDING - 1;
+
+    return n > k && strcmp(path + n - k, ATH_SHARDS_ENDING) == 0;
+}
+
+/* Opens the file of a part, or the shards that it lists. */
+static ath_err open_files(ath_base *base, part_table *table)
+{
+    const char *one = table->file, **files = &one;
+    int32_t n = 1;
+
+    if (is_list(one)) ATH_TRY(ath_folder_shards(one, &base->arena, &files, &n));
+    ATH_TRY(ATH_ARENA_NEW(&base->arena, n, &table->st));
+    for (; table->n_st < n; table->n_st++)
+        ATH_TRY(ath_tensors_open(files[table->n_st], &table->st[table->n_st]));
+    return ATH_OK;
+}
+
 static ath_err open_folder(ath_base *base, const char *path)
 {
     base->is_folder = true;
@@ -144,8 +172,7 @@ static ath_err open_folder(ath_base *base, const char *path)
     ATH_TRY(ath_spec_check(path, &base->spec));
     for (int i = 0; i < ATH_N_PARTS; i++) {
         ATH_TRY(ath_folder_weights(path, (ath_part)i, base->part[i].file));
-        ATH_TRY(ath_tensors_open(base->part[i].file, &base->open[i]));
-        base->part[i].st = base->open[i];
+        ATH_TRY(open_files(base, &base->part[i]));
     }
     return ATH_OK;
 }
@@ -153,16 +180,14 @@ static ath_err open_folder(ath_base *base, const char *path)
 /* Shapes do not tell heads and groups: a model other than SD 1.5 says them in its metadata. */
 static ath_err open_single(ath_base *base, const char *path)
 {
-    ATH_TRY(ath_tensors_open(path, &base->open[0]));
-    const ath_st *st = base->open[0];
+    snprintf(base->part[0].file, sizeof base->part[0].file, "%s", path);
+    ATH_TRY(open_files(base, &base->part[0]));
+    const ath_st *st = base->part[0].st[0];
     const ath_kind kind = ath_kind_of(st);
     ATH_NEED(kind == ATH_KIND_SD1, ATH_EFORMAT,
              "%s: is %s, wanted the whole of a Stable Diffusion 1.x model", path,
              ath_kind_text(kind));
-    for (int i = 0; i < ATH_N_PARTS; i++) {
-        snprintf(base->part[i].file, sizeof base->part[i].file, "%s", path);
-        base->part[i].st = st;
-    }
+    for (int i = 1; i < ATH_N_PARTS; i++) base->part[i] = base->part[0];
     const char *spec = ath_st_meta_find(st, ATH_SPEC_KEY);
     base->spec = ath_model_sd15;
     return spec ? ath_spec_parse(path, spec, strlen(spec), &base->spec) : ATH_OK;
@@ -191,7 +216,8 @@ void ath_base_close(ath_base **base)
     ath_base *b = *base;
 
     if (!b) return;
-    for (int i = 0; i < ATH_N_PARTS; i++) ath_st_close(&b->open[i]);
+    for (int i = 0; i < (b->is_folder ? ATH_N_PARTS : 1); i++)
+        for (int32_t k = 0; k < b->part[i].n_st; k++) ath_st_close(&b->part[i].st[k]);
     ath_arena_release(&b->arena);
     ath_mem_free(base);
 }
@@ -239,7 +265,16 @@ static ath_err find_planned(const ath_base *base, const ath_plan_param *p,
     return ATH_OK;
 }
 
-static ath_err load_frozen(const ath_base *base, const ath_plan *plan, ath_weights *weights)
+static ath_err put_frozen(const void *context, const ath_plan_param *p, ath_weights *weights)
+{
+    const ath_st_tensor *t = NULL;
+
+    ATH_TRY(find_planned(context, p, &t));
+    if (!t) return ATH_OK;
+    return ath_weights_put(weights, p->name, p->desc, ath_param_dtype(t->dtype), t->data);
+}
+
+static ath_err check_frozen(const ath_base *base, const ath_plan *plan, const ath_weights *weights)
 {
     const ath_plan_param *p = NULL;
     const ath_st_tensor *t = NULL;
@@ -250,7 +285,6 @@ static ath_err load_frozen(const ath_base *base, const ath_plan *plan, ath_weigh
         ATH_TRY(find_planned(base, p, &t));
         ATH_NEED(t, ATH_EMISSING, "%s: no part has the frozen parameter \"%s\"", base->part[0].file,
                  p->name);
-        ATH_TRY(ath_weights_put(weights, p->name, p->desc, ath_param_dtype(t->dtype), t->data));
     }
     return ATH_OK;
 }
@@ -274,7 +308,8 @@ ath_err ath_base_load(const ath_base *base, const ath_plan *plan, ath_weights *w
     const ath_plan_param *p = NULL;
     const ath_st_tensor *t = NULL;
 
-    ATH_TRY(load_frozen(base, plan, weights));
+    ATH_TRY(check_frozen(base, plan, weights));
+    if (weights) ath_weights_draw_from(weights, put_frozen, base);
     if (!slab) return ATH_OK;
     const int32_t n = ath_plan_trainables(plan, &p);
     for (int32_t i = 0; i < n; i++, p++) {

@@ -25,8 +25,10 @@ const ath_model_spec *ath_base_spec(const ath_base *base);
 ATH_MUST ath_err ath_base_find(const ath_base *base, ath_part part, const char *name,
                                const ath_st_tensor **out);
 
-/* Puts every frozen parameter of the plan into `weights` (where it is not yet) and every trainable
- * one that the base has into the slab, converted. `slab` NULL: frozen ones only. */
+/* Makes the base the source of `weights` (ath_weights_draw_from; refuses at once a plan whose frozen
+ * parameters it lacks and `weights` too), so it stays open as long as execs are created; and writes
+ * every trainable parameter that it has into the slab, converted. `slab` or `weights`
+ * NULL: none of those. */
 ATH_MUST ath_err ath_base_load(const ath_base *base, const ath_plan *plan, ath_weights *weights,
                                ath_slab *slab);
 

@@ -1,6 +1,7 @@
 #include "worker/model/folder.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,11 +28,13 @@ ath_err ath_folder_config(const char *path, ath_part part, char out[ATH_PATH_BYT
 
 ath_err ath_folder_weights(const char *path, ath_part part, char out[ATH_PATH_BYTES])
 {
-    static const char *const endings[] = {".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin"};
+    static const char *const endings[] = {
+        ".safetensors", ".fp16.safetensors", ".safetensors" ATH_SHARDS_ENDING,
+        ".bin",         ".fp16.bin",         ".bin" ATH_SHARDS_ENDING};
 
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         const char *stem = part == ATH_PART_TEXT ? "model" : "diffusion_pytorch_model";
-        if (part == ATH_PART_TEXT && i >= 2) stem = "pytorch_model";
+        if (part == ATH_PART_TEXT && strstr(endings[i], ".bin")) stem = "pytorch_model";
         ATH_TRY(join(path, part, stem, endings[i], out));
         if (access(out, F_OK) == 0) return ATH_OK;
     }

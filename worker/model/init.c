@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "core/rng.h"
 #include "worker/model/params.h"
+#include "worker/model/vae_box.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct ath_init {
     ath_model_spec spec;
     uint64_t seed;
     ath_st_dtype dtype;
+    bool has_box;
     const ath_param *params[ATH_N_PARTS];
     int32_t n[ATH_N_PARTS];
 };
@@ -52,6 +54,13 @@ void ath_init_destroy(ath_init **init)
     if (!*init) return;
     ath_arena_release(&(*init)->arena);
     ath_mem_free(init);
+}
+
+ath_err ath_init_use_box(ath_init *init)
+{
+    ATH_TRY(ath_vae_box_check(&init->spec.vae));
+    init->has_box = true;
+    return ATH_OK;
 }
 
 static const ath_param *find(const ath_init *init, ath_part part, const char *name)
@@ -118,32 +127,69 @@ static void draw(const rule *r, const uint32_t key[2], ath_hash name, int64_t fi
     }
 }
 
+/* All numbers of a parameter by the rules of its network. */
+static void draw_all(const ath_init *init, ath_part part, const ath_param *p, char *data)
+{
+    const rule r =
+        part == ATH_PART_TEXT ? text_rule(&init->spec.text, p) : image_rule(init, part, p);
+    const uint32_t key[2] = {(uint32_t)init->seed, (uint32_t)(init->seed >> 32)};
+    const ath_hash hash = ath_hash_of(p->name, strlen(p->name));
+    const ath_dtype dtype = ath_param_dtype(init->dtype);
+    const int64_t count = ath_param_count(p);
+    float chunk[CHUNK];
+
+    for (int64_t i = 0; i < count; i += CHUNK) {
+        draw(&r, key, hash, i, chunk);
+        ath_dtype_convert(data + (size_t)i * ath_dtype_bytes(dtype), dtype, chunk, ATH_F32,
+                          count - i < CHUNK ? count - i : CHUNK);
+    }
+}
+
+static ath_err construct(ath_init *init, const ath_param *p, char *data)
+{
+    const int64_t count = ath_param_count(p);
+    float *values = NULL;
+
+    ATH_TRY(ATH_NEW(count, "box autoencoder", &values));
+    ath_vae_box_fill(&init->spec.vae, p, values);
+    ath_dtype_convert(data, ath_param_dtype(init->dtype), values, ATH_F32, count);
+    ath_mem_free(&values);
+    return ATH_OK;
+}
+
+void ath_init_uniform(uint64_t seed, const char *name, double size, int64_t n, float *out)
+{
+    const rule r = {UNIFORM, (float)size};
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    const ath_hash hash = ath_hash_of(name, strlen(name));
+    float chunk[CHUNK];
+
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        draw(&r, key, hash, i, chunk);
+        memcpy(out + i, chunk, (size_t)(n - i < CHUNK ? n - i : CHUNK) * sizeof *out);
+    }
+}
+
 ath_err ath_init_find(void *context, ath_part part, const char *name, ath_st_tensor *out)
 {
     ath_init *init = context;
     const ath_param *p = find(init, part, name);
 
     ATH_NEED(p, ATH_EMISSING, "init: the %s has no parameter \"%s\"", ath_part_name(part), name);
-    const rule r =
-        part == ATH_PART_TEXT ? text_rule(&init->spec.text, p) : image_rule(init, part, p);
-    const uint32_t key[2] = {(uint32_t)init->seed, (uint32_t)(init->seed >> 32)};
-    const ath_hash hash = ath_hash_of(name, strlen(name));
-    const ath_dtype dtype = ath_param_dtype(init->dtype);
+    const size_t element = ath_dtype_bytes(ath_param_dtype(init->dtype));
     const int64_t count = ath_param_count(p);
-    float chunk[CHUNK];
     char *data = NULL;
 
-    ATH_TRY(ath_arena_new(&init->arena, (size_t)count, ath_dtype_bytes(dtype), (void **)&data));
-    for (int64_t i = 0; i < count; i += CHUNK) {
-        draw(&r, key, hash, i, chunk);
-        ath_dtype_convert(data + (size_t)i * ath_dtype_bytes(dtype), dtype, chunk, ATH_F32,
-                          count - i < CHUNK ? count - i : CHUNK);
-    }
+    ATH_TRY(ath_arena_new(&init->arena, (size_t)count, element, (void **)&data));
+    if (init->has_box && part == ATH_PART_VAE)
+        ATH_TRY(construct(init, p, data));
+    else
+        draw_all(init, part, p, data);
     *out = (ath_st_tensor){.name = name,
                            .dtype = init->dtype,
                            .n_dim = p->n_dim,
                            .dim = p->dim,
                            .data = data,
-                           .bytes = (size_t)count * ath_dtype_bytes(dtype)};
+                           .bytes = (size_t)count * element};
     return ATH_OK;
 }

@@ -21,7 +21,14 @@ ATH_MUST ath_err ath_init_create(const ath_model_spec *spec, uint64_t seed, ath_
                                  ath_init **out);
 void ath_init_destroy(ath_init **init);
 
+/* The autoencoder is constructed instead of drawn (vae_box.h). EFORMAT where the spec has no room. */
+ATH_MUST ath_err ath_init_use_box(ath_init *init);
+
 /* The values of a parameter, kept until destroy; an ath_save_find over an ath_init. */
 ATH_MUST ath_err ath_init_find(void *init, ath_part part, const char *name, ath_st_tensor *out);
+
+/* `n` numbers of such a draw, uniform within `size`: for parameters that are not the model's own, as
+ * those of adapters. */
+void ath_init_uniform(uint64_t seed, const char *name, double size, int64_t n, float *out);
 
 #endif

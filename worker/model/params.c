@@ -1,7 +1,6 @@
 #include "worker/model/params.h"
 
-/* The smallest step data that a part takes: parameters do not depend on it. */
-static void record(ath_net *n, const ath_model_spec *spec, ath_part part)
+void ath_params_record(ath_net *n, const ath_model_spec *spec, ath_part part)
 {
     const int64_t u = INT64_C(1) << spec->unet.n_levels, v = INT64_C(1) << spec->vae.n_levels;
 
@@ -49,7 +48,7 @@ ath_err ath_params_list(const ath_model_spec *spec, ath_part part, ath_arena *ar
     ath_err err = ATH_OK;
 
     ATH_TRY(ath_net_create(ATH_F32, &net));
-    record(net, spec, part);
+    ath_params_record(net, spec, part);
     ATH_TRY_OUT(ath_net_check(net));
     ATH_TRY_OUT(copy(net, arena, out, n));
 out:

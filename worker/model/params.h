@@ -14,6 +14,9 @@ typedef struct ath_param {
     int64_t dim[ATH_MAX_DIMS];
 } ath_param;
 
+/* Records a part with the smallest step data that it takes: parameters do not depend on it. */
+void ath_params_record(ath_net *n, const ath_model_spec *spec, ath_part part);
+
 /* All of them in the order of recording, in `arena`. EINVAL and ESHAPE where the spec makes no net. */
 ATH_MUST ath_err ath_params_list(const ath_model_spec *spec, ath_part part, ath_arena *arena,
                                  const ath_param **out, int32_t *n);

@@ -1,6 +1,5 @@
 #include "worker/model/save.h"
 
-#include "core/io/safetensors_writer.h"
 #include "core/mem.h"
 #include "core/text/vocab.h"
 #include "worker/model/config.h"
@@ -47,6 +46,7 @@ static ath_err gather(save *s, ath_part part)
     const ath_param *params = NULL;
     ath_st_out *out = NULL;
     int32_t n = 0;
+    const bool keeps = s->dtype == ATH_N_ST_DTYPES || (part == ATH_PART_VAE && s->from->keeps_vae);
 
     ATH_TRY(ath_params_list(s->spec, part, &s->arena, &params, &n));
     ATH_TRY(ATH_ARENA_NEW(&s->arena, s->n + n, &out));
@@ -57,25 +57,47 @@ static ath_err gather(save *s, ath_part part)
         ATH_TRY(name_param(s, part, &params[i], &out[s->n]));
         ATH_TRY(s->from->find(s->from->context, part, params[i].name, &t));
         out[s->n].from = t.dtype;
-        out[s->n].dtype = s->dtype == ATH_N_ST_DTYPES ? t.dtype : s->dtype;
+        out[s->n].dtype = keeps ? t.dtype : s->dtype;
         out[s->n].data = t.data;
         s->n++;
     }
     return ATH_OK;
 }
 
+/* What a model says of itself where nobody says more. One of another spec than Stable Diffusion 1.5
+ * has no architecture that others know: the last two are left out. */
+static const ath_st_meta about[] = {
+    {"modelspec.sai_model_spec", "1.0.1"},
+    {"modelspec.implementation", "https://github.com/Stability-AI/generative-models"},
+    {"modelspec.implementation_version", "athanor/" ATH_VERSION},
+    {"modelspec.architecture", "stable-diffusion-v1"},
+    {"modelspec.resolution", "512x512"},
+};
+enum { N_ABOUT = sizeof about / sizeof *about };
+
 static ath_err save_single(save *s)
 {
-    ath_str text = {0};
+    const bool is_told = s->from->n_meta > 0;
+    const ath_st_meta *more = is_told ? s->from->meta : about;
+    int32_t n_more = is_told ? s->from->n_meta : N_ABOUT;
+    ath_st_meta *meta = NULL;
+    ath_str text = {0}, usual = {0};
 
     for (int i = 0; i < ATH_N_PARTS; i++) ATH_TRY(gather(s, (ath_part)i));
+    ATH_TRY(ATH_ARENA_NEW(&s->arena, n_more + 2, &meta));
     ath_spec_print(s->spec, &text);
+    ath_spec_print(&ath_model_sd15, &usual);
+    if (!is_told && strcmp(ath_str_text(&text), ath_str_text(&usual)) != 0) n_more -= 2;
     ath_err err = ath_str_check(&text);
+    if (!err) err = ath_str_check(&usual);
     if (!err) {
-        const ath_st_meta meta[] = {{ATH_SPEC_KEY, ath_str_text(&text)}, {"format", "pt"}};
-        err = ath_st_write(s->path, s->n, s->out, 2, meta);
+        meta[0] = (ath_st_meta){ATH_SPEC_KEY, ath_str_text(&text)};
+        meta[1] = (ath_st_meta){"format", "pt"};
+        memcpy(meta + 2, more, (size_t)n_more * sizeof *meta);
+        err = ath_st_write(s->path, s->n, s->out, n_more + 2, meta);
     }
     ath_str_release(&text);
+    ath_str_release(&usual);
     return err;
 }
 

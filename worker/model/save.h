@@ -6,7 +6,7 @@
 #ifndef ATH_MODEL_SAVE_H
 #define ATH_MODEL_SAVE_H
 
-#include "core/io/safetensors.h"
+#include "core/io/safetensors_writer.h"
 #include "worker/model/spec.h"
 
 typedef enum ath_layout { ATH_LAYOUT_SINGLE, ATH_LAYOUT_FOLDER, ATH_N_LAYOUTS } ath_layout;
@@ -18,11 +18,14 @@ typedef ath_err ath_save_find(void *context, ath_part part, const char *name, at
 typedef struct ath_save_from {
     ath_save_find *find;
     void *context;
+    bool keeps_vae; /* the autoencoder in its own types, whatever is asked for the others */
+    const ath_st_meta *meta; /* for a single file, beside what stands there always */
+    int32_t n_meta;
 } ath_save_from;
 
 /* `dtype` is that of every tensor; ATH_N_ST_DTYPES leaves each as it is. The same values give the
- * same bytes. A folder gets CLIP's tokenizer cut to the model's vocabulary: ELIMIT where that has
- * fewer than 514 entries. */
+ * same bytes: a single file says what it is (modelspec.*), but no title and no date. A folder gets
+ * CLIP's tokenizer cut to the model's vocabulary: ELIMIT where that has fewer than 514 entries. */
 ATH_MUST ath_err ath_model_save(const char *path, ath_layout layout, const ath_model_spec *spec,
                                 ath_st_dtype dtype, const ath_save_from *from);
 

@@ -63,6 +63,7 @@ static ath_err compile(ath_networks *s, int which)
     ath_err err = ATH_OK;
 
     ATH_TRY_OUT(ath_net_create(s->opts.dtype, &net));
+    if (which != DECODER) ath_net_attach(net, s->opts.adapters, s->opts.n_adapters);
     ath_net_keep(net, "out", record[which](net, s));
     ATH_TRY_OUT(ath_plan_create(net, &opts, &s->of[which].plan));
     ATH_TRY_OUT(s->opts.load(s->opts.load_context, s->of[which].plan, s->weights));
@@ -84,6 +85,17 @@ static void drop_size(ath_networks *s)
     s->fits = false;
 }
 
+static ath_err begin_weights(ath_networks *s)
+{
+    if (s->opts.weights) {
+        s->weights = s->opts.weights;
+        s->device = ath_weights_device(s->weights);
+        return ATH_OK;
+    }
+    ATH_TRY(ath_device_create_host(&s->device));
+    return ath_weights_create(s->device, &s->weights);
+}
+
 ath_err ath_networks_create(const ath_networks_opts *opts, ath_networks **out)
 {
     ath_networks *s = NULL;
@@ -96,8 +108,7 @@ ath_err ath_networks_create(const ath_networks_opts *opts, ath_networks **out)
              opts->spec.text.layers, opts->spec.text.layers);
     ATH_TRY_OUT(ATH_NEW(1, "networks", &s));
     s->opts = *opts;
-    ATH_TRY_OUT(ath_device_create_host(&s->device));
-    ATH_TRY_OUT(ath_weights_create(s->device, &s->weights));
+    ATH_TRY_OUT(begin_weights(s));
     *out = s;
     s = NULL;
 out:
@@ -111,8 +122,10 @@ void ath_networks_destroy(ath_networks **networks)
 
     if (!s) return;
     drop_size(s);
-    ath_weights_destroy(&s->weights);
-    ath_device_destroy(&s->device);
+    if (!s->opts.weights) {
+        ath_weights_destroy(&s->weights);
+        ath_device_destroy(&s->device);
+    }
     ath_mem_free(networks);
 }
 

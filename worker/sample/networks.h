@@ -5,6 +5,7 @@
 #ifndef ATH_SAMPLE_NETWORKS_H
 #define ATH_SAMPLE_NETWORKS_H
 
+#include "worker/graph/adapter_site.h"
 #include "worker/graph/exec.h"
 #include "worker/model/spec.h"
 
@@ -19,6 +20,9 @@ typedef struct ath_networks_opts {
     int32_t clip_skip;          /* 1: the text encoder's last layer */
     ath_networks_load_fn *load; /* borrowed with its context until destroy */
     void *load_context;
+    const ath_adapter *adapters; /* of text encoder and U-Net; borrowed until destroy */
+    int32_t n_adapters;
+    ath_weights *weights; /* borrowed: shared with a trainer; NULL: own ones */
 } ath_networks_opts;
 
 typedef struct ath_networks ath_networks;

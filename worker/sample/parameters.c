@@ -56,6 +56,10 @@ void ath_parameters_print(const ath_parameters *p, ath_str *to)
     if (p->model_hash) ath_str_print(to, ", Model hash: %s", p->model_hash);
     ath_str_print(to, ", Model: ");
     print_quoted(p->model, to);
+    if (p->loras) {
+        ath_str_print(to, ", Lora hashes: ");
+        print_quoted(p->loras, to);
+    }
     if (p->batch > 1) ath_str_print(to, ", Batch size: %d, Batch pos: %d", p->batch, p->place);
     if (p->clip_skip > 1) ath_str_print(to, ", Clip skip: %d", p->clip_skip);
     if (uses_eta(r)) ath_str_print(to, ", Eta: %g", r->eta);

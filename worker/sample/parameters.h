@@ -15,6 +15,7 @@ typedef struct ath_parameters {
     uint64_t seed;
     const char *model_hash; /* ten digits; NULL: not known */
     const char *model;      /* its file's name, without folder and suffix */
+    const char *loras;      /* "name: hash, name: hash"; NULL: none */
     int32_t clip_skip;
     int32_t batch, place; /* pictures made at once, and which of them; left out where batch is 1 */
 } ath_parameters;

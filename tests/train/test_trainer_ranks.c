@@ -1,0 +1,202 @@
+/*
+ * Training changes the parameters alike on any number of ranks, bit for bit: run.sh compares what is
+ * printed with one rank's. Steps of seven, five and one micro-batches of three shapes, so that ranks
+ * have unequal shares or none; LoRA on both networks, in f32 and bf16, and all of their parameters.
+ * Steps allocate nothing once their shapes were met. The digest does see the order in which gradients
+ * are summed. A step whose gradient is not finite, and one in which a rank fails, change nothing on any
+ * rank, and what comes after is as if they had not been.
+ *
+ *     test_trainer_ranks RANKS REFERENCE_FOLDER
+ */
+#include "core/mem.h"
+#include "tests/harness.h"
+#include "tests/train/feed.h"
+#include "worker/dist/dist.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { N_LEAVES = 7, N_SAMPLES = 10, N_STEPS = 3, RANKS_MAX = 8, PATH = 256 };
+
+static ath_st *base;
+static const ath_lora lora = {.rank = 4, .alpha = 2};
+static const ath_trainer_rates rates = {2e-3, 1e-3};
+static feed leaf_data;
+
+typedef enum spoil { NOTHING, ORDER, A_NUMBER, A_RANK } spoil;
+
+/* The last rank cannot read its base. */
+static ath_err load_but_last(void *context, const ath_plan *plan, ath_weights *weights,
+                             ath_slab *slab)
+{
+    if (ath_dist_rank() + 1 < ath_dist_size()) return feed_load(context, plan, weights, slab);
+    return ath_raise(ATH_EIO, "the base is on fire");
+}
+
+static ath_err create(ath_dtype dtype, const ath_lora *adapter, ath_trainer_load_fn *load,
+                      ath_trainer **out)
+{
+    const ath_trainer_opts opts = {.spec = ath_model_tiny,
+                                   .backend = ATH_CPU,
+                                   .dtype = dtype,
+                                   .n_threads = 1,
+                                   .trains_unet = true,
+                                   .trains_text = true,
+                                   .lora = adapter,
+                                   .clip_skip = 1,
+                                   .n_chunks = 1,
+                                   .n_leaves_max = N_LEAVES,
+                                   .max_norm = 0.05,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .eps = 1e-8,
+                                   .weight_decay = 0.01,
+                                   .seed = 7,
+                                   .load = load,
+                                   .load_context = base};
+    return ath_trainer_create(&opts, out);
+}
+
+static ath_err run_leaf(ath_trainer *t, int32_t step, int32_t leaf, int32_t n_leaves, spoil how)
+{
+    double losses[FEED_SAMPLES];
+
+    feed_make(&leaf_data, step, how == ORDER ? n_leaves - 1 - leaf : leaf, N_SAMPLES, 1);
+    if (how == A_NUMBER && leaf == n_leaves - 1) leaf_data.x[5] = (float)NAN;
+    if (how == A_RANK && leaf == n_leaves / 2) leaf_data.ids[3] = 1000;
+    return ath_trainer_micro(t, leaf, &leaf_data.in, losses);
+}
+
+static ath_err run_step(ath_trainer *t, int32_t step, int32_t n_leaves, spoil how,
+                        ath_trainer_step *out)
+{
+    int32_t first = 0, end = 0;
+    ath_err err = ATH_OK;
+
+    ATH_TRY(ath_trainer_begin(t, n_leaves));
+    ath_trainer_leaves(t, &first, &end);
+    for (int32_t leaf = first; leaf < end && !err; leaf++)
+        err = run_leaf(t, step, leaf, n_leaves, how);
+    return ath_trainer_finish(t, err, &rates, out);
+}
+
+/* All ranks hold the same. */
+static void check_agreement(ath_hash digest)
+{
+    const double own = (double)(digest.lo & 0xffffffffu);
+    double all[RANKS_MAX];
+
+    CHECK_OK(ath_dist_gather(&own, 1, all, ath_dist_size()));
+    for (int32_t r = 0; r < ath_dist_size(); r++) CHECK_BITS(&all[r], &own, sizeof own);
+}
+
+static void note(const char *name, int32_t step, const ath_trainer *t, double norm)
+{
+    const ath_hash digest = ath_trainer_digest(t);
+    char text[ATH_HASH_TEXT];
+
+    check_agreement(digest);
+    if (ath_dist_rank() == 0)
+        printf("%s step %d: digest %s, norm %a\n", name, step, ath_hash_print(digest, text), norm);
+}
+
+/* N_STEPS steps; gives the last digest. */
+static ath_hash train(ath_dtype dtype, const ath_lora *adapter, const char *name)
+{
+    static const int32_t n_leaves[N_STEPS] = {N_LEAVES, 5, 1};
+    ath_trainer *t = NULL;
+    ath_hash digest = {0};
+    ath_trainer_step out;
+
+    CHECK_OK(create(dtype, adapter, feed_load, &t));
+    if (!t) return digest;
+    CHECK_OK(ath_trainer_prepare(t, 2, 8, 8));
+    CHECK_OK(ath_trainer_prepare(t, 1, 12, 8));
+    CHECK_OK(ath_trainer_prepare(t, 1, 8, 12));
+    ath_mem_freeze();
+    for (int32_t step = 0; step < N_STEPS; step++) {
+        CHECK_OK(run_step(t, step, n_leaves[step], NOTHING, &out));
+        CHECK(!out.skipped && out.norm > 0);
+        note(name, step, t, out.norm);
+    }
+    ath_mem_thaw();
+    digest = ath_trainer_digest(t);
+    ath_trainer_destroy(&t);
+    return digest;
+}
+
+/* Shapes are met in another order, and between the steps some that fail. */
+static ath_hash train_with_failures(void)
+{
+    ath_trainer *t = NULL;
+    ath_trainer_step out;
+
+    CHECK_OK(create(ATH_F32, &lora, feed_load, &t));
+    if (!t) return (ath_hash){0};
+    const ath_hash first = ath_trainer_digest(t);
+    CHECK_OK(run_step(t, 9, 3, A_NUMBER, &out));
+    CHECK(out.skipped && !isfinite(out.norm));
+    CHECK(ath_hash_is_equal(ath_trainer_digest(t), first));
+    CHECK_OK(run_step(t, 0, N_LEAVES, NOTHING, &out));
+    const ath_hash second = ath_trainer_digest(t);
+    CHECK(!ath_hash_is_equal(first, second));
+    CHECK_ERR(run_step(t, 5, 3, A_RANK, &out), ATH_EINVAL);
+    CHECK_HAS(ath_err_text(), "ids[0,3] is 1000");
+    CHECK(ath_hash_is_equal(ath_trainer_digest(t), second));
+    CHECK_OK(run_step(t, 1, 5, NOTHING, &out));
+    CHECK_OK(run_step(t, 2, 1, NOTHING, &out));
+    const ath_hash last = ath_trainer_digest(t);
+    ath_trainer_destroy(&t);
+    return last;
+}
+
+/* The same leaves, summed the other way round. */
+static void check_order(void)
+{
+    ath_trainer *t = NULL;
+    ath_trainer_step out[2];
+    ath_hash digest[2] = {{0}};
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(create(ATH_F32, &lora, feed_load, &t));
+        if (!t) return;
+        CHECK_OK(run_step(t, 0, N_LEAVES, i ? ORDER : NOTHING, &out[i]));
+        digest[i] = ath_trainer_digest(t);
+        ath_trainer_destroy(&t);
+    }
+    CHECK(!ath_hash_is_equal(digest[0], digest[1]));
+    CHECK_NEAR(out[1].norm / out[0].norm, 1, 1e-4);
+}
+
+int main(int argc, char **argv)
+{
+    char path[PATH];
+    ath_trainer *none = NULL;
+
+    ATH_ASSERT(argc == 3);
+    ath_err err = ath_dist_init((int32_t)strtol(argv[1], NULL, 10));
+    if (err) {
+        printf("%s\n", ath_err_text());
+        return 1;
+    }
+    ATH_ASSERT(ath_dist_size() <= RANKS_MAX);
+    snprintf(path, sizeof path, "%s/models.safetensors", argv[2]);
+    ATH_ASSERT(!ath_st_open(path, &base));
+    ath_test_begin("f32");
+    const ath_hash digest = train(ATH_F32, &lora, "f32");
+    ath_test_begin("bf16");
+    train(ATH_BF16, &lora, "bf16");
+    ath_test_begin("all parameters");
+    train(ATH_F32, NULL, "all parameters, f32");
+    ath_test_begin("failures");
+    CHECK(ath_hash_is_equal(train_with_failures(), digest));
+    CHECK_ERR(create(ATH_F32, &lora, load_but_last, &none), ATH_EIO);
+    CHECK(!none);
+    CHECK_HAS(ath_err_text(), "the base is on fire");
+    ath_test_begin("order");
+    check_order();
+    ath_st_close(&base);
+    const int code = ath_test_end();
+    ath_dist_finalize();
+    return code;
+}

@@ -1,0 +1,227 @@
+#include "worker/train/optimizer.h"
+
+#include "core/mem.h"
+#include "kernels/adamw.h"
+#include "kernels/ops.h"
+#include "worker/dist/dist.h"
+#include "worker/train/network.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What the op reads besides gradients, on the device. */
+enum { UNET, TEXT, N_GROUPS };
+typedef struct step_data {
+    float hyper[N_GROUPS][4]; /* rate, decay, c1, c2 */
+    double norm2;
+} step_data;
+
+/* Neighbours in a slice of this rank that have one rate; the gaps between parameters hold zeros. */
+typedef struct run {
+    ath_site site;
+    int32_t bucket, group;
+    int64_t first, n;  /* in the bucket */
+    int64_t moment_at; /* in this rank's moments */
+} run;
+
+typedef struct update_job {
+    const ath_kernel *kernel;
+    ath_call call;
+} update_job;
+
+struct ath_optimizer {
+    ath_trainer_opts opts;
+    ath_optimizer_on on;
+    ath_stream *stream;
+    const ath_kernel *kernel;
+    ath_adamw_attr attr;
+    run *runs;
+    int32_t n_runs;
+    int64_t runs_room;
+    int64_t n_own; /* numbers in this rank's slices */
+    int32_t n_buckets;
+    float **values; /* by bucket */
+    ath_buf moment1, moment2, data;
+    int64_t n_done;
+};
+
+static void *at(ath_buf buf, int64_t element)
+{
+    return (float *)buf.address + element;
+}
+
+/* [first, first + n) of bucket k, cut where the rate changes. */
+static ath_err add_runs(ath_optimizer *o, int32_t k, int64_t first, int64_t n)
+{
+    const ath_plan_param *params = NULL;
+    const int32_t n_params = ath_plan_trainables(o->on.plan, &params);
+    int64_t begin = 0;
+    run *last = NULL;
+
+    ath_plan_bucket_span(o->on.plan, k, &begin);
+    for (int32_t i = 0; i < n_params; i++) {
+        const int32_t group = ath_train_is_text(params[i].name) ? TEXT : UNET;
+        const bool is_last = i + 1 == n_params || params[i + 1].bucket != k;
+        int64_t from = params[i].offset - begin;
+        int64_t to = is_last ? first + n : params[i + 1].offset - begin;
+        if (from < first) from = first;
+        if (to > first + n) to = first + n;
+        if (params[i].bucket != k || from >= to) continue;
+        if (last && last->group == group) {
+            last->n = to - last->first;
+            continue;
+        }
+        ATH_TRY(ath_mem_grow(&o->runs, o->n_runs, &o->runs_room, sizeof *o->runs, "runs"));
+        last = &o->runs[o->n_runs++];
+        *last = (run){.bucket = k,
+                      .group = group,
+                      .first = from,
+                      .n = to - from,
+                      .moment_at = o->n_own + from - first};
+    }
+    o->n_own += n;
+    return ATH_OK;
+}
+
+static ath_err check_run(const ath_optimizer *o, run *r)
+{
+    ath_site *s = &r->site;
+
+    *s = (ath_site){.op = &ath_op_adamw, .attr = &o->attr, .n_threads = o->opts.n_threads};
+    s->in[0] = (ath_desc){ATH_F32, 1, {r->n}};
+    s->in[1] = (ath_desc){ATH_F32, 1, {4}};
+    s->in[2] = (ath_desc){ATH_F64, 1, {1}};
+    return ath_op_infer(s->op, s->attr, s->in, s->out, s->saved);
+}
+
+static ath_err make_buf(ath_optimizer *o, size_t bytes, const char *what, ath_buf *out)
+{
+    ATH_TRY(ath_buf_create(o->on.device, bytes, what, out));
+    return ath_buf_zero(o->stream, *out, 0, bytes);
+}
+
+static ath_err fill(ath_optimizer *o)
+{
+    const ath_buf value = ath_slab_part_of(o->on.slab, ATH_VALUE);
+    const size_t element = sizeof(float);
+
+    o->n_buckets = ath_plan_get_stats(o->on.plan).n_buckets;
+    o->attr = (ath_adamw_attr){.rest1 = (float)(1 - o->opts.beta1),
+                               .rest2 = (float)(1 - o->opts.beta2),
+                               .eps = (float)o->opts.eps,
+                               .max_norm = (float)o->opts.max_norm};
+    o->kernel = ath_op_kernel(&ath_op_adamw, ATH_FWD, o->opts.backend);
+    ATH_NEED(o->kernel, ATH_ENOTSUP, "optimizer: no kernel adamw for backend %s",
+             ath_backend_name(o->opts.backend));
+    ATH_TRY(ath_stream_create(o->on.device, &o->stream));
+    ATH_TRY(ATH_NEW(o->n_buckets, "buckets", &o->values));
+    for (int32_t k = 0; k < o->n_buckets; k++) {
+        int64_t first = 0, n = 0, begin = 0;
+        ath_plan_bucket_span(o->on.plan, k, &begin);
+        o->values[k] = at(value, begin);
+        ath_reduce_slice(o->on.reduce, k, ath_dist_rank(), &first, &n);
+        if (n > 0) ATH_TRY(add_runs(o, k, first, n));
+    }
+    for (int32_t i = 0; i < o->n_runs; i++) ATH_TRY(check_run(o, &o->runs[i]));
+    ATH_TRY(make_buf(o, (size_t)(o->n_own + 1) * element, "first moments", &o->moment1));
+    ATH_TRY(make_buf(o, (size_t)(o->n_own + 1) * element, "second moments", &o->moment2));
+    ATH_TRY(make_buf(o, sizeof(step_data), "step data", &o->data));
+    return ath_stream_sync(o->stream);
+}
+
+ath_err ath_optimizer_create(const ath_trainer_opts *opts, const ath_optimizer_on *on,
+                             ath_optimizer **out)
+{
+    ath_optimizer *o = NULL;
+
+    ATH_TRY(ATH_NEW(1, "optimizer", &o));
+    o->opts = *opts;
+    o->on = *on;
+    ath_err err = fill(o);
+    if (err)
+        ath_optimizer_destroy(&o);
+    else
+        *out = o;
+    return err;
+}
+
+void ath_optimizer_destroy(ath_optimizer **optimizer)
+{
+    ath_optimizer *o = *optimizer;
+
+    if (!o) return;
+    ath_stream_destroy(&o->stream);
+    ath_buf_release(&o->moment1);
+    ath_buf_release(&o->moment2);
+    ath_buf_release(&o->data);
+    ath_mem_free(&o->values);
+    ath_mem_free(&o->runs);
+    ath_mem_free(optimizer);
+}
+
+static ath_err run_kernel(const void *arg)
+{
+    const update_job *job = arg;
+
+    return job->kernel->run(&job->call);
+}
+
+/* `grad` is in host memory, as the slab of the one kind of device is that ranks train on. */
+static ath_err update_run(ath_optimizer *o, const run *r, const float *grad)
+{
+    const char *data = o->data.address;
+    const ath_bound bound = {0};
+    const update_job job = {
+        o->kernel,
+        {.site = &r->site,
+         .bound = &bound,
+         .stream = o->stream,
+         .in = {grad, data + offsetof(step_data, hyper) + (size_t)r->group * 4 * sizeof(float),
+                data + offsetof(step_data, norm2)},
+         .out = {o->values[r->bucket] + r->first, at(o->moment1, r->moment_at),
+                 at(o->moment2, r->moment_at)}}};
+
+    ATH_TRY(ath_stream_launch(o->stream, run_kernel, &job));
+    return ath_stream_sync(o->stream);
+}
+
+static ath_err update_slice(void *context, int32_t bucket, int64_t first, int64_t n, float *grad)
+{
+    ath_optimizer *o = context;
+
+    for (int32_t i = 0; i < o->n_runs; i++) {
+        const run *r = &o->runs[i];
+        if (r->bucket != bucket) continue;
+        ATH_ASSERT(r->first >= first && r->first + r->n <= first + n);
+        ATH_TRY(update_run(o, r, grad + (r->first - first)));
+    }
+    return ATH_OK;
+}
+
+ath_err ath_optimizer_step(ath_optimizer *o, double norm, const ath_trainer_rates *rates)
+{
+    const double step = (double)(o->n_done + 1), each[N_GROUPS] = {rates->unet, rates->text};
+    step_data data = {.norm2 = norm * norm};
+
+    for (int g = 0; g < N_GROUPS; g++) {
+        data.hyper[g][0] = (float)each[g];
+        data.hyper[g][1] = (float)o->opts.weight_decay;
+        data.hyper[g][2] = (float)(1 - pow(o->opts.beta1, step));
+        data.hyper[g][3] = (float)(1 - pow(o->opts.beta2, step));
+    }
+    ath_err err = ath_buf_write(o->stream, o->data, 0, &data, sizeof data);
+    ATH_TRY(ath_dist_agree(err));
+    ATH_TRY(ath_reduce_update(o->on.reduce, update_slice, o, o->values));
+    o->n_done++;
+    return ATH_OK;
+}
+
+int64_t ath_optimizer_n_done(const ath_optimizer *o)
+{
+    return o->n_done;
+}
+
+size_t ath_optimizer_bytes(const ath_optimizer *o)
+{
+    return o->moment1.bytes + o->moment2.bytes + o->data.bytes;
+}
