@@ -13,6 +13,7 @@ typedef struct values {
     bool json, deep;
     const char *reg, *trigger, *separator, *caption_end;
     int64_t resolution, tokens;
+    ath_opt_list sets;
 } values;
 
 /* What a job says itself, these say for a folder. */
@@ -28,6 +29,8 @@ static const ath_opt opts[] = {
      "of caption files; .txt and .caption are read where there is none of it"},
     {"resolution", ATH_OPT_INT, offsetof(values, resolution), "16..4096", "512", "of training"},
     {"tokens", ATH_OPT_INT, offsetof(values, tokens), "75..225", "75", "that a caption may have"},
+    {"set", ATH_OPT_LIST, offsetof(values, sets), "KEY=VALUE", NULL,
+     "with a JOB: puts a value over the job's; as often as wanted"},
     {0},
 };
 
@@ -71,7 +74,7 @@ static ath_err check_job(const values *v, const char *path)
     Athanor__Job *job = NULL;
     ath_scan scan = {0};
 
-    ATH_TRY_OUT(ath_job_read(path, NULL, 0, &job));
+    ATH_TRY_OUT(ath_job_read(path, v->sets.item, (int)v->sets.n, &job));
     ATH_TRY_OUT(ath_scan_job(job, &scan));
     const ath_doctor_rule rule = ath_doctor_rule_of(job, v->deep);
     ATH_TRY_OUT(check(v, &rule, &scan));

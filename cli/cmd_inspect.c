@@ -33,11 +33,17 @@ static const struct {
     const char *ending;
     bool has_rank;
 } module_rows[] = {
-    {".lora_down.weight", true}, {".lora_A.weight", true},
-    {"_lora.down.weight", true}, {".hada_w1_b", true},
-    {".lokr_w2_b", true},        {".lokr_w2", false},
-    {".oft_blocks", false},      {".oft_diag", false},
-    {".on_input", false},        {".diff", false},
+    {".lora_down.weight", true},
+    {".lora_A.weight", true},
+    {"lora.down.weight", true},
+    {".hada_w1_b", true},
+    {".lora_linear_layer.down.weight", true},
+    {".lokr_w2_b", true},
+    {".lokr_w2", false},
+    {".oft_blocks", false},
+    {".oft_diag", false},
+    {".on_input", false},
+    {".diff", false},
 };
 
 static void look_at_module(ath_inspect *x, const ath_st_tensor *t)
@@ -158,6 +164,33 @@ static void print_headline(const ath_inspect *x, ath_str *to)
     ath_str_print(to, "\n");
 }
 
+/* "label value" where the file has the key; its values are as Python prints them. */
+static void print_noted(const ath_inspect *x, const char *label, const char *key, ath_str *to)
+{
+    const char *value = ath_st_meta_find(x->file[0], key);
+
+    if (!value || strcmp(value, "None") == 0) return;
+    ath_str_print(to, "%s", label);
+    print_safe(to, value, VALUE_BYTES_MAX);
+}
+
+/* What an adapter was trained with, in a line; the whole of it stands in the metadata. */
+static void print_training(const ath_inspect *x, ath_str *to)
+{
+    if (x->n_files != 1 || !ath_st_meta_find(x->file[0], "ss_steps")) return;
+    ath_str_print(to, "  trained   ");
+    print_noted(x, " step ", "ss_steps", to);
+    print_noted(x, " of ", "ss_max_train_steps", to);
+    print_noted(x, ", epoch ", "ss_epoch", to);
+    print_noted(x, " of ", "ss_num_epochs", to);
+    print_noted(x, ", images ", "ss_num_train_images", to);
+    print_noted(x, ", rate ", "ss_unet_lr", to);
+    print_noted(x, ", text encoder's ", "ss_text_encoder_lr", to);
+    print_noted(x, ", ", "ss_lr_scheduler", to);
+    print_noted(x, ", on ", "ss_sd_model_name", to);
+    ath_str_print(to, "\n");
+}
+
 static void print_metadata(const ath_inspect *x, ath_str *to)
 {
     const char *value = NULL;
@@ -206,6 +239,7 @@ void ath_inspect_print(const ath_inspect *x, bool has_keys, ath_str *to)
         comma = ", ";
     }
     ath_str_print(to, "%s\n", *comma ? "" : "none");
+    print_training(x, to);
     print_metadata(x, to);
     if (has_keys) print_keys(x, to);
 }

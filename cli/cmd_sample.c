@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 #include "cli/progress.h"
 #include "cli/sample_jobs.h"
+#include "cli/sample_loras.h"
 #include "core/mem.h"
 #include "core/sha256.h"
 #include "worker/dist/dist.h"
@@ -18,7 +19,7 @@
 
 typedef struct values {
     ath_sample_values jobs;
-    const char *model, *out;
+    const char *model, *lora, *out;
     int64_t clip_skip, dtype, threads, ranks;
     bool no_hash;
 } values;
@@ -27,6 +28,8 @@ typedef struct values {
 
 static const ath_opt opts[] = {
     {"model", ATH_OPT_TEXT, AT(model), "FILE", NULL, "the model: a file or a diffusers folder"},
+    {"lora", ATH_OPT_TEXT, AT(lora), "FILE", NULL,
+     "beside the model: FILE[:WEIGHT][,FILE...]; the weight is 1 where it is not given"},
     {"prompt", ATH_OPT_TEXT, AT(jobs.prompt), "TEXT", NULL, "what to draw"},
     {"prompts", ATH_OPT_TEXT, AT(jobs.prompts), "FILE", NULL,
      "a prompt a line, with --n --w --h --d --s --l --ss as sd-scripts reads them"},
@@ -72,6 +75,7 @@ typedef struct session {
     const values *v;
     const ath_sample_jobs *jobs;
     ath_base *base;
+    ath_sample_loras loras;
     ath_pipeline *pipeline;
     ath_progress progress;
     ath_str model;
@@ -118,7 +122,10 @@ static ath_err share_hash(session *s)
 
 static ath_err load(void *context, const ath_plan *plan, ath_weights *weights)
 {
-    return ath_base_load(context, plan, weights, NULL);
+    const session *s = context;
+
+    ATH_TRY(ath_sample_loras_load(&s->loras, plan, weights));
+    return ath_base_load(s->base, plan, weights, NULL);
 }
 
 static ath_err open_pipeline(session *s)
@@ -127,13 +134,16 @@ static ath_err open_pipeline(session *s)
 
     ath_progress_note(&s->progress, "opening the model");
     ATH_TRY(ath_base_open(v->model, &s->base));
+    ATH_TRY(ath_sample_loras_open(&s->loras, v->lora, ath_base_spec(s->base)));
     const ath_pipeline_opts o = {.networks = {.spec = *ath_base_spec(s->base),
                                               .backend = ATH_CPU,
                                               .dtype = v->dtype ? ATH_BF16 : ATH_F32,
                                               .n_threads = (int32_t)v->threads,
                                               .clip_skip = (int32_t)v->clip_skip,
                                               .load = load,
-                                              .load_context = s->base},
+                                              .load_context = s,
+                                              .adapters = s->loras.adapters,
+                                              .n_adapters = s->loras.n},
                                  .progress = ath_progress_step,
                                  .progress_context = &s->progress};
     return ath_pipeline_create(&o, &s->pipeline);
@@ -148,6 +158,7 @@ static ath_err write_picture(session *s, const ath_sample_batch *b, int32_t i,
                               .seed = b->seeds[i],
                               .model_hash = s->hash.text[0] ? s->hash.text : NULL,
                               .model = ath_str_text(&s->model),
+                              .loras = s->loras.n ? ath_str_text(&s->loras.hashes) : NULL,
                               .clip_skip = (int32_t)s->v->clip_skip,
                               .batch = b->n,
                               .place = i};
@@ -209,6 +220,7 @@ static ath_err draw_all(const values *v, const ath_sample_jobs *jobs)
     ath_err err = draw(&s);
     ath_progress_end(&s.progress);
     ath_pipeline_destroy(&s.pipeline);
+    ath_sample_loras_close(&s.loras);
     ath_base_close(&s.base);
     ath_str_release(&s.model);
     return err;

@@ -33,6 +33,6 @@ int main(int argc, char **argv)
     ath_err err = run(argc, argv);
 
     if (!err) err = ath_sys(fflush(stdout) || ferror(stdout) ? -1 : 0, "standard output");
-    if (err) fprintf(stderr, "athanor: %s\n", ath_err_text());
+    if (err && ath_err_text()[0]) fprintf(stderr, "athanor: %s\n", ath_err_text());
     return ath_err_exit_code(err);
 }

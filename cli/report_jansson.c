@@ -1,45 +1,11 @@
 #include "cli/report.h"
-#include "cli/report_plan.h"
 
-#include "core/utf8.h"
+#include "cli/json_jansson.h"
+#include "cli/report_plan.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
-
-/* A text as JSON; bytes that are not UTF-8, as names of files may have, become question marks. */
-static json_t *json_text(const char *text)
-{
-    ath_str clean = {0};
-    size_t n = strlen(text), at = 0;
-
-    while (at < n) {
-        size_t n_good = ath_utf8_check(text + at, n - at);
-        ath_str_put(&clean, text + at, n_good);
-        if (at + n_good < n) ath_str_put(&clean, "?", 1);
-        at += n_good + 1;
-    }
-    json_t *out = clean.err ? NULL : json_string(ath_str_text(&clean));
-    ath_str_release(&clean);
-    return out;
-}
-
-static int put(const char *text, size_t n, void *to)
-{
-    ath_str_put(to, text, n);
-    return 0;
-}
-
-/* Takes `root`; NULL stands for a lack of memory. */
-static ath_err dump(json_t *root, ath_str *to)
-{
-    int failed = root ? json_dump_callback(root, put, to, JSON_INDENT(2)) : -1;
-
-    json_decref(root);
-    ATH_NEED(!failed, ATH_ENOMEM, "no memory for a report as JSON");
-    ath_str_put(to, "\n", 1);
-    return ath_str_check(to);
-}
 
 static json_t *folders(const ath_scan *scan)
 {
@@ -47,9 +13,10 @@ static json_t *folders(const ath_scan *scan)
 
     for (int64_t i = 0; i < scan->n_folders; i++) {
         const ath_scan_folder *f = &scan->folder[i];
-        json_t *row = json_pack("{s:o, s:o, s:I, s:I, s:b}", "path", json_text(f->path), "concept",
-                                json_text(f->concept), "repeats", (json_int_t)f->repeats,
-                                "pictures", (json_int_t)f->n, "regularization", (int)f->is_reg);
+        json_t *row =
+            json_pack("{s:o, s:o, s:I, s:I, s:b}", "path", ath_json_text(f->path), "concept",
+                      ath_json_text(f->concept), "repeats", (json_int_t)f->repeats, "pictures",
+                      (json_int_t)f->n, "regularization", (int)f->is_reg);
         if (json_array_append_new(out, row)) goto lost;
     }
     return out;
@@ -67,8 +34,8 @@ static json_t *findings(const ath_diagnosis *d)
         const ath_finding_text *text = ath_finding_describe(f->kind);
         json_t *row = json_pack("{s:s, s:s, s:o, s:s, s:o, s:s}", "kind", text->name, "severity",
                                 text->severity == ATH_SEVERITY_ERROR ? "error" : "warning", "path",
-                                json_text(f->path), "found", text->found, "detail",
-                                json_text(f->detail), "mend", text->mend);
+                                ath_json_text(f->path), "found", text->found, "detail",
+                                ath_json_text(f->detail), "mend", text->mend);
         if (json_array_append_new(out, row)) goto lost;
     }
     return out;
@@ -82,7 +49,7 @@ static json_t *tags(const ath_diagnosis *d)
     json_t *out = json_array();
 
     for (int64_t i = 0; i < d->n_tags; i++) {
-        json_t *row = json_pack("{s:o, s:I}", "tag", json_text(d->tag[i].text), "captions",
+        json_t *row = json_pack("{s:o, s:I}", "tag", ath_json_text(d->tag[i].text), "captions",
                                 (json_int_t)d->tag[i].n);
         if (json_array_append_new(out, row)) goto lost;
     }
@@ -94,13 +61,13 @@ lost:
 
 ath_err ath_report_diagnosis_json(const ath_scan *scan, const ath_diagnosis *d, ath_str *to)
 {
-    return dump(json_pack("{s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "root", json_text(scan->root),
-                          "regularization", json_text(scan->reg_root), "pictures",
-                          (json_int_t)scan->n_images, "errors",
-                          (json_int_t)d->n_of[ATH_SEVERITY_ERROR], "warnings",
-                          (json_int_t)d->n_of[ATH_SEVERITY_WARNING], "folders", folders(scan),
-                          "findings", findings(d), "tags", tags(d)),
-                to);
+    return ath_json_dump(
+        json_pack("{s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "root", ath_json_text(scan->root),
+                  "regularization", ath_json_text(scan->reg_root), "pictures",
+                  (json_int_t)scan->n_images, "errors", (json_int_t)d->n_of[ATH_SEVERITY_ERROR],
+                  "warnings", (json_int_t)d->n_of[ATH_SEVERITY_WARNING], "folders", folders(scan),
+                  "findings", findings(d), "tags", tags(d)),
+        to);
 }
 
 static json_t *buckets(const ath_budget *b)
@@ -189,11 +156,11 @@ ath_err ath_report_plan_json(const ath_plan_report *r, ath_str *to)
     const ath_budget *b = r->budget;
     char hash[ATH_HASH_TEXT];
 
-    return dump(
+    return ath_json_dump(
         json_pack(
             "{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:I, s:o, s:o, "
             "s:o, s:o}",
-            "name", json_text(r->job->name), "hash", ath_hash_print(b->hash, hash), "pictures",
+            "name", ath_json_text(r->job->name), "hash", ath_hash_print(b->hash, hash), "pictures",
             (json_int_t)b->n_train_images, "regularization_pictures", (json_int_t)b->n_reg_images,
             "training_samples", (json_int_t)b->n_train, "regularization_samples",
             (json_int_t)b->n_reg, "epochs", (json_int_t)b->n_epochs, "steps",

@@ -1,5 +1,6 @@
 #include "cli/report_plan.h"
 
+#include "core/mem.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -177,4 +178,49 @@ void ath_report_plan(const ath_plan_report *r, ath_str *to)
     print_shards(r, to);
     print_forecast(r, to);
     print_advice(r->advice, to);
+}
+
+static ath_err advise_check(const Athanor__Job *job, const ath_budget *budget, ath_str *to)
+{
+    const ath_doctor_rule rule = ath_doctor_rule_of(job, false);
+    ath_diagnosis d = {0};
+
+    ATH_TRY(ath_doctor_examine(budget->scan, &rule, &d));
+    if (d.n_findings)
+        ath_str_print(to,
+                      "the data has %" PRId64 " errors, for which a run is refused, and %" PRId64
+                      " warnings: athanor check tells which\n",
+                      d.n_of[ATH_SEVERITY_ERROR], d.n_of[ATH_SEVERITY_WARNING]);
+    ath_diagnosis_release(&d);
+    return ath_str_check(to);
+}
+
+ath_err ath_report_plan_make(const Athanor__Job *job, const ath_budget *budget, int64_t n_ranks,
+                             bool is_json, ath_str *to)
+{
+    ath_err err = ATH_OK;
+    ath_epoch first = {0};
+    ath_share *share = NULL;
+    ath_str advice = {0};
+    ath_plan_report r = {
+        .job = job, .budget = budget, .forecast = ath_forecast_of(job, budget), .n_ranks = n_ranks};
+
+    ATH_TRY_OUT(ath_rate_of(job, budget->n_steps, &r.rate));
+    ATH_TRY_OUT(ATH_NEW(n_ranks, "shards", &share));
+    ATH_TRY_OUT(ath_epoch_make(budget, 0, &first));
+    ATH_TRY_OUT(ath_budget_share(budget, &first, n_ranks, share));
+    ATH_TRY_OUT(ath_advise(job, budget, n_ranks, &advice));
+    ATH_TRY_OUT(advise_check(job, budget, &advice));
+    r.share = share;
+    r.advice = ath_str_text(&advice);
+    if (is_json)
+        ATH_TRY_OUT(ath_report_plan_json(&r, to));
+    else
+        ath_report_plan(&r, to);
+    ATH_TRY_OUT(ath_str_check(to));
+out:
+    ath_epoch_release(&first);
+    ath_mem_free(&share);
+    ath_str_release(&advice);
+    return err;
 }

@@ -24,4 +24,9 @@ int ath_plan_milestones(const ath_rate *rate, int64_t at[ATH_MILESTONES_MAX]);
 void ath_report_plan(const ath_plan_report *report, ath_str *to);
 ATH_MUST ath_err ath_report_plan_json(const ath_plan_report *report, ath_str *to);
 
+/* All of it from job and budget, for people or as JSON. A run is refused for errors in the data; a plan
+ * only tells. */
+ATH_MUST ath_err ath_report_plan_make(const Athanor__Job *job, const ath_budget *budget,
+                                      int64_t n_ranks, bool is_json, ath_str *to);
+
 #endif

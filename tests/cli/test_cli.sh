@@ -57,6 +57,9 @@ expect 0 out '2_dog/b.png: 2_dog/a.png, 0 of 64 bits differ' check --deep "$work
 expect 0 out '  steps                    6  of 2 samples: 2 micro-batches of 1' plan "$work/job.toml"
 expect 0 out '"steps": 6' plan --json --ranks 2 "$work/job.toml"
 expect 0 out 'shards of 2 ranks' plan --ranks 2 "$work/job.toml"
+expect 0 out '"steps": 4' plan --json --set train.epochs=2 --set name="cats" "$work/job.toml"
+expect 3 err 'did you mean' plan --set train.step=2 "$work/job.toml"
+expect 3 err '--set' check --set train.steps "$work/job.toml"
 expect 2 err '--ranks' plan --ranks 0 "$work/job.toml"
 expect 4 err 'none.toml' plan "$work/none.toml"
 head -c 40 "$work/data/2_dog/a.png" >"$work/data/2_dog/c.png"
@@ -64,6 +67,18 @@ expect 4 err 'a run would be refused for 1 error' check "$work/data"
 expect 4 out 'error: this picture cannot be read' check "$work/job.toml"
 expect 4 err '2_dog/c.png: ' plan "$work/job.toml"
 rm "$work/data/2_dog/c.png"
+
+mkdir -p "$work/run"
+printf 'torn' >"$work/run/curve.log"
+expect 0 out 'too short: 0 steps so far, and a judgement wants 20.' curve "$work/run"
+expect 0 out '4 bytes at the end of the log are no whole record' curve "$work/run/curve.log"
+expect 0 out '"steps_done": 0' curve --json "$work/run" "$work/run"
+expect 0 out 'too short' curve --png "$work/run/c.png" --h5 "$work/run/c.h5" --tensorboard "$work/run/tb" "$work/run"
+expect 2 err '--tensorboard, --h5 and --sheet take one run, found 2' curve --h5 "$work/c.h5" "$work/run" "$work/run"
+expect 4 err '/samples: no samples here' curve --sheet "$work/c.png" "$work/run"
+expect 5 err '/proc/none' curve --png /proc/none/c.png "$work/run"
+expect 4 err '/data/curve.log: there is no such file' curve "$work/data"
+expect 2 err 'curve: 0 arguments; usage: athanor curve RUN ...' curve
 
 "$athanor" --help >/dev/full 2>"$work/err"
 if [ $? = 5 ] && grep -q 'No space left' "$work/err"; then

@@ -2,28 +2,9 @@
 # athanor sample as its user sees it, with a tiny model: the same pictures on one rank and on two, the
 # WebUI's text in them, prompts from a file, and refusals.   test_sample.sh ATHANOR
 athanor=$1
-passed=0 failed=0
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-# Open MPI leaks, and unloads its modules before the leak checker could name them in a suppression; its
-# threads are none that the thread sanitizer sees through.
-without_leaks() {
-    ASAN_OPTIONS=detect_leaks=0:${ASAN_OPTIONS-} \
-        TSAN_OPTIONS=detect_deadlocks=0:ignore_noninstrumented_modules=1:${TSAN_OPTIONS-} "$@"
-}
-
-check() {
-    local what=$1
-    shift
-    if "$@" >out 2>err </dev/null; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED $what: $*"
-        sed 's/^/    /' out err | tail -n 20
-    fi
-}
+# shellcheck source=tests/e2e/checks.sh
+. "$(dirname "$0")/checks.sh"
+cp "$here/../reference/lora_tiny.safetensors" . || exit 1
 
 # refused CODE TEXT ARGUMENT...
 refused() {
@@ -76,6 +57,15 @@ for sampler in ddim euler euler_a dpmpp_2m; do
     check "$sampler" "$athanor" sample "${small[@]}" --prompt cat --sampler $sampler --out $sampler
 done
 check 'samplers differ' differ euler/00000-0.png ddim/00000-0.png
+check 'LoRA' "$athanor" sample "${small[@]}" --prompt cat --lora lora_tiny.safetensors --out lora
+check 'LoRA changes' differ euler_a/00000-0.png lora/00000-0.png
+lora_hash=$("$athanor" inspect --json lora_tiny.safetensors | sed -n 's/.*sshs_model_hash": "\(.\{12\}\).*/\1/p')
+check 'LoRA is named' grep -qaF "Lora hashes: \"lora_tiny: $lora_hash\"" lora/00000-0.png
+inspected=$("$athanor" inspect lora_tiny.safetensors)
+check 'its sizes' test "${inspected#*: LoRA, 91 modules, rank 2 to 4, alpha 1 to 2}" != "$inspected"
+check 'what it was trained with' test "${inspected#*  trained    step 25 of 40}" != "$inspected"
+check 'two LoRA' "$athanor" sample "${small[@]}" --prompt cat --out twice \
+    --lora lora_tiny.safetensors:0.5,lora_tiny.safetensors:-0.5
 check 'joins a launcher' without_leaks env OMPI_ALLOW_RUN_AS_ROOT=1 \
     OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -q --oversubscribe -n 2 \
     "$athanor" sample "${small[@]}" --prompt cat --count 2 --out joined
@@ -91,6 +81,12 @@ refused 2 'wanted 1..999' "${small[@]}" --prompt cat --steps 1000 --sampler ddim
 refused 2 'clip skip 3: the text encoder has 2 layers' "${small[@]}" --prompt cat --clip-skip 3
 refused 4 'no such file' --model none.safetensors --prompt cat
 refused 4 'no such file' "${small[@]}" --prompts none.txt
+refused 4 'is Stable Diffusion 1.x, single file; wanted a LoRA' "${small[@]}" --prompt cat \
+    --lora tiny.safetensors
+head -c 9000 lora_tiny.safetensors >cut.safetensors
+refused 4 'cut.safetensors' "${small[@]}" --prompt cat --lora cut.safetensors
+refused 2 'the weight is 1e+06' "${small[@]}" --prompt cat --lora lora_tiny.safetensors:1e6
+refused 2 'a name is empty' "${small[@]}" --prompt cat --lora lora_tiny.safetensors,
 refused 5 'is not a folder' "${small[@]}" --prompt cat --out prompts.txt
 refused 5 'the one above it is missing' "${small[@]}" --prompt cat --out a/b/c
 echo 'cat --ss heun' >heun.txt

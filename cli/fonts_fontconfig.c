@@ -1,0 +1,8 @@
+#include "cli/fonts_fontconfig.h"
+
+#include <fontconfig/fontconfig.h>
+
+void ath_fonts_release(void)
+{
+    FcFini();
+}

@@ -1,0 +1,107 @@
+/* nftw is of the XSI part of POSIX. */
+#define _XOPEN_SOURCE 700
+
+#include "cli/run_folder.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+ath_err ath_run_folder_name(const Athanor__Job *job, char out[ATH_PATH_BYTES])
+{
+    const int n = snprintf(out, ATH_PATH_BYTES, "%s/%s", job->out[0] ? job->out : ".", job->name);
+
+    ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "out: the path is too long: %.60s...", job->out);
+    return ATH_OK;
+}
+
+ath_err ath_run_folder_check(const Athanor__Job *job)
+{
+    char path[ATH_PATH_BYTES];
+    struct stat s;
+
+    ATH_TRY(ath_run_folder_name(job, path));
+    ATH_NEED(lstat(path, &s) != 0, ATH_EJOB,
+             "%s: this run is there already; give the new one another name (--set name=...) or "
+             "move the folder away",
+             path);
+    return ATH_OK;
+}
+
+static ath_err make(const char *path)
+{
+    char says[128];
+
+    if (mkdir(path, 0777) == 0) return ATH_OK;
+    if (strerror_r(errno, says, sizeof says)) snprintf(says, sizeof says, "errno %d", errno);
+    return ath_raise(ATH_EIO,
+                     "%s: the folder cannot be made: %s; choose another with --set out=...", path,
+                     says);
+}
+
+/* Each folder above, then `path` itself. The first that was made is kept in `first`. */
+static ath_err make_all(const char *path, char first[ATH_PATH_BYTES])
+{
+    char part[ATH_PATH_BYTES];
+    struct stat s;
+    const size_t n = strlen(path);
+
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i]) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (stat(part, &s) == 0 && S_ISDIR(s.st_mode)) continue;
+        ATH_TRY(make(part));
+        if (!first[0]) memcpy(first, part, i + 1);
+    }
+    return ATH_OK;
+}
+
+ath_err ath_run_folder_path(const ath_run_folder *folder, const char *name,
+                            char out[ATH_PATH_BYTES])
+{
+    const int n = snprintf(out, ATH_PATH_BYTES, "%s/%s", folder->path, name);
+
+    ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "%s: the path is too long", folder->path);
+    return ATH_OK;
+}
+
+ath_err ath_run_folder_make(const Athanor__Job *job, ath_run_folder *out)
+{
+    char path[ATH_PATH_BYTES];
+
+    *out = (ath_run_folder){0};
+    ATH_TRY(ath_run_folder_check(job));
+    ATH_TRY(ath_run_folder_name(job, out->path));
+    ATH_TRY(make_all(out->path, out->first));
+    ATH_TRY(ath_run_folder_path(out, "samples", path));
+    ATH_TRY(make(path));
+    ATH_TRY(ath_run_folder_path(out, "model", path));
+    return make(path);
+}
+
+static int drop(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+/* Others may have put something into the folders above meanwhile: those stay. */
+void ath_run_folder_withdraw(ath_run_folder *folder)
+{
+    const size_t least = strlen(folder->first);
+
+    if (!least) return;
+    nftw(folder->path, drop, 16, FTW_DEPTH | FTW_PHYS);
+    for (char *slash = strrchr(folder->path, '/'); slash && (size_t)(slash - folder->path) >= least;
+         slash = strrchr(folder->path, '/')) {
+        *slash = 0;
+        if (rmdir(folder->path) < 0) break;
+    }
+    *folder = (ath_run_folder){0};
+}

@@ -1,0 +1,268 @@
+#include "cli/train_boss.h"
+
+#include "cli/report_plan.h"
+#include "coordinator/wire.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "proto/job.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- the data ---- */
+
+/* Errors refuse: the first stands for all. */
+static ath_err refuse(const ath_scan *scan, const ath_diagnosis *d)
+{
+    const int64_t n = d->n_of[ATH_SEVERITY_ERROR];
+
+    if (n == 0) return ATH_OK;
+    const ath_finding *first = &d->finding[0];
+    const ath_finding_text *text = ath_finding_describe(first->kind);
+    return ath_raise(ATH_EFORMAT, "%s: %s%s%s%s; %s%s", first->path[0] ? first->path : scan->root,
+                     text->found, first->detail[0] ? " (" : "", first->detail,
+                     first->detail[0] ? ")" : "", text->mend,
+                     n > 1 ? "; athanor check tells of more errors" : "");
+}
+
+static ath_err examine(const Athanor__Job *job, const ath_scan *scan, int64_t *n_warnings)
+{
+    const ath_doctor_rule rule = ath_doctor_rule_of(job, false);
+    ath_diagnosis d = {0};
+
+    ATH_TRY(ath_doctor_examine(scan, &rule, &d));
+    ath_err err = refuse(scan, &d);
+    *n_warnings = d.n_of[ATH_SEVERITY_WARNING];
+    ath_diagnosis_release(&d);
+    return err;
+}
+
+ath_err ath_train_boss_look(const Athanor__Job *job)
+{
+    ath_scan scan = {0};
+    int64_t n_warnings = 0;
+
+    ATH_TRY(ath_scan_folders(job->data->train, NULL, job->data->caption_extension, &scan));
+    ath_err err = examine(job, &scan, &n_warnings);
+    ath_scan_release(&scan);
+    return err;
+}
+
+/* ---- class images ---- */
+
+static ath_err make_folder(const char *path)
+{
+    const int result = mkdir(path, 0777);
+
+    return result < 0 && errno == EEXIST ? ATH_OK : ath_sys(result, path);
+}
+
+/* "<regularization>/1_<prompt>", so that the prompt is the pictures' caption. */
+static ath_err make_class_folder(const Athanor__Job *job, char out[ATH_PATH_BYTES])
+{
+    const char *root = job->data->regularization;
+    const size_t above = strlen(root);
+    const int n = snprintf(out, ATH_PATH_BYTES, "%s/1_%s", root, job->class_images->prompt);
+
+    ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "class_images.prompt: too long for a folder's name");
+    for (char *at = out + above + 1; *at; at++)
+        if (*at == '/') *at = ' ';
+    ATH_TRY(make_folder(root));
+    return make_folder(out);
+}
+
+/* Numbers go on after the highest there is in the folder. */
+static void count_pictures(const ath_scan *scan, ath_lacking *out)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < scan->n_images; i++) {
+        const ath_scan_folder *folder = &scan->folder[scan->image[i].folder];
+        if (!folder->is_reg) continue;
+        n++;
+        const int64_t number = strtoll(scan->image[i].name, NULL, 10);
+        if (strcmp(folder->path, out->folder) == 0 && number >= out->first) out->first = number + 1;
+    }
+    out->n = out->n > n ? out->n - n : 0;
+}
+
+ath_err ath_lacking_find(const Athanor__Job *job, ath_lacking *out)
+{
+    ath_scan scan = {0};
+
+    *out = (ath_lacking){.n = job->class_images->count};
+    ATH_TRY(make_class_folder(job, out->folder));
+    ATH_TRY(ath_scan_job(job, &scan));
+    count_pictures(&scan, out);
+    ath_scan_release(&scan);
+    return ATH_OK;
+}
+
+/* ---- the plan ---- */
+
+static void print_short(const ath_train_boss *b, int64_t n_ranks, int64_t n_warnings)
+{
+    const ath_budget *g = b->budget;
+    char hash[ATH_HASH_TEXT];
+
+    printf("%s: %" PRId64 " pictures, %" PRId64 " epochs, %" PRId64 " steps of %" PRId64
+           " samples, %" PRId64 " samples in all, %" PRId64 " rank%s of %" PRId64
+           " threads\nplan %s\n",
+           b->job->name, g->n_train_images + g->n_reg_images, g->n_epochs, g->n_steps,
+           g->rule.global_batch, g->n_samples, n_ranks, n_ranks == 1 ? "" : "s",
+           b->job->train->threads, ath_hash_print(g->hash, hash));
+    if (n_warnings)
+        printf("%" PRId64 " warning%s about the data: athanor check tells which\n", n_warnings,
+               n_warnings == 1 ? "" : "s");
+    if (b->job->train->device == ATHANOR__TRAIN__DEVICE__AUTO) printf("no GPU, using cpu\n");
+    fflush(stdout); /* main looks whether it was written */
+}
+
+ath_err ath_train_boss_plan(ath_train_boss *b, const Athanor__Job *job, int64_t n_ranks,
+                            uint8_t **plan, size_t *n)
+{
+    const ath_budget_rule rule = ath_budget_rule_of(job);
+    int64_t n_warnings = 0;
+
+    b->job = job;
+    ATH_TRY(ath_scan_job(job, &b->scan));
+    ATH_TRY(examine(job, &b->scan, &n_warnings));
+    ATH_TRY(ath_budget_create(&b->scan, &rule, &b->budget));
+    ATH_TRY(ath_report_plan_make(job, b->budget, n_ranks, false, &b->report));
+    ATH_TRY(ath_budget_pack(b->budget, job, plan, n));
+    print_short(b, n_ranks, n_warnings);
+    return ATH_OK;
+}
+
+/* ---- the folder ---- */
+
+static ath_err put_text(const ath_train_boss *b, const char *name, const ath_str *text)
+{
+    char path[ATH_PATH_BYTES];
+
+    ATH_TRY(ath_str_check(text));
+    ATH_TRY(ath_run_folder_path(&b->folder, name, path));
+    return ath_file_publish(path, ath_str_text(text), text->n);
+}
+
+static ath_err put_job(const ath_train_boss *b)
+{
+    ath_str text = {0};
+
+    ath_job_print(b->job, &text);
+    ath_err err = put_text(b, "job.toml", &text);
+    ath_str_release(&text);
+    return err;
+}
+
+ath_err ath_train_boss_open(ath_train_boss *b)
+{
+    char path[ATH_PATH_BYTES];
+
+    ATH_TRY(ath_run_folder_make(b->job, &b->folder));
+    ATH_TRY(put_job(b));
+    ATH_TRY(put_text(b, "plan.txt", &b->report));
+    ATH_TRY(ath_run_folder_path(&b->folder, "log.txt", path));
+    b->log = fopen(path, "a");
+    ATH_TRY(ath_sys(b->log ? 0 : -1, path));
+    ath_log_to_file(b->log, false);
+    ATH_TRY(ath_run_folder_path(&b->folder, "curve.log", path));
+    ath_progress_begin(&b->progress, b->budget->n_steps, true);
+    return ath_curve_log_open(path, &b->curve);
+}
+
+/* ---- what the run calls ---- */
+
+static ath_err give_epoch(void *boss, int64_t epoch, uint8_t **out, size_t *n)
+{
+    const ath_train_boss *b = boss;
+
+    return ath_epoch_pack(b->budget, b->job, epoch, out, n);
+}
+
+static ath_err write_h5(const ath_train_boss *b)
+{
+    char log[ATH_PATH_BYTES], h5[ATH_PATH_BYTES];
+    ath_curve curve = {0};
+
+    ATH_TRY(ath_run_folder_path(&b->folder, "curve.log", log));
+    ATH_TRY(ath_run_folder_path(&b->folder, "curve.h5", h5));
+    ATH_TRY(ath_curve_read(log, &curve));
+    ath_err err = ath_curve_write_h5(&curve, h5);
+    ath_curve_release(&curve);
+    return err;
+}
+
+static ath_err take_mark(ath_train_boss *b, const Athanor__Mark *mark)
+{
+    const char *path = mark->path ? mark->path : "";
+
+    ath_log(ATH_LOG_INFO, "run", ATH_KV("mark", mark->what), ATH_KV("path", path));
+    if (strcmp(mark->what, "saved") != 0) return ATH_OK;
+    snprintf(b->model, sizeof b->model, "%s", path);
+    ATH_TRY(ath_curve_log_sync(b->curve));
+    return write_h5(b);
+}
+
+static ath_err take_record(void *boss, const Athanor__Record *record)
+{
+    ath_train_boss *b = boss;
+
+    ATH_TRY(ath_curve_log_put(b->curve, record));
+    if (record->is_case == ATHANOR__RECORD__IS_MARK) return take_mark(b, record->mark);
+    if (record->is_case != ATHANOR__RECORD__IS_STEP) return ATH_OK;
+    b->n_done++;
+    ath_progress_train(&b->progress, record->step, b->budget->n_steps);
+    return ATH_OK;
+}
+
+void ath_train_boss_note(void *boss, const char *text)
+{
+    ath_train_boss *b = boss;
+
+    ath_progress_note(&b->progress, text);
+}
+
+ath_boss ath_train_boss_face(ath_train_boss *boss)
+{
+    return (ath_boss){
+        .epoch = give_epoch, .record = take_record, .note = ath_train_boss_note, .context = boss};
+}
+
+/* ---- the end ---- */
+
+static ath_err finish(ath_train_boss *b, ath_err err)
+{
+    ath_str text = {0};
+
+    if (!err) {
+        ATH_TRY(write_h5(b));
+        ath_progress_done(&b->progress, b->model);
+        return ATH_OK;
+    }
+    /* the first cause is told, whatever becomes of the curve */
+    ath_log(ATH_LOG_ERROR, "run", ATH_KV("ended", ath_err_text()));
+    ath_str_print(&text, "%s", ath_err_text());
+    if (b->n_done > 0 && write_h5(b)) ath_log(ATH_LOG_WARN, "run", ATH_KV("curve", "not written"));
+    if (!ath_str_check(&text)) err = ath_err_restore(err, ath_str_text(&text));
+    ath_str_release(&text);
+    return err;
+}
+
+ath_err ath_train_boss_close(ath_train_boss *b, ath_err err)
+{
+    ath_progress_end(&b->progress);
+    if (b->curve) err = finish(b, err);
+    ath_curve_log_close(&b->curve);
+    ath_log_to_sink(NULL, NULL);
+    if (b->log) fclose(b->log);
+    if (err && b->n_done == 0) ath_run_folder_withdraw(&b->folder);
+    ath_str_release(&b->report);
+    ath_budget_destroy(&b->budget);
+    ath_scan_release(&b->scan);
+    *b = (ath_train_boss){0};
+    return err;
+}

@@ -1,0 +1,179 @@
+#!/bin/bash
+# athanor train as its user sees it, with a tiny model: the same weights at every step on any number of
+# ranks, the steps and uses that the plan says, files that others of our commands open, and refusals
+# that leave nothing behind.   test_train.sh ATHANOR MAKE_PICTURES
+athanor=$1 make_pictures=$2
+# shellcheck source=tests/e2e/checks.sh
+. "$(dirname "$0")/checks.sh"
+
+# refused CODE TEXT ARGUMENT...: and nothing is left of the run
+refused() {
+    local code=$1 text=$2 got
+    shift 2
+    "$athanor" train "$@" --set out=none >out 2>err </dev/null
+    got=$?
+    if [ $got = "$code" ] && grep -qF -e "$text" err && [ ! -e none ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED athanor train $*: exit $got, wanted $code and \"$text\""
+        sed 's/^/    /' out err | tail -n 20
+        rm -rf none
+    fi
+}
+
+# run NAME RANKS ARGUMENT...: a short run of the job
+run() {
+    local name=$1 ranks=$2
+    shift 2
+    check "run $name" without_leaks "$athanor" train job.toml --ranks "$ranks" --set name="$name" "$@"
+}
+
+# The numbers of a run, for comparing: one line a step.
+steps() { "$athanor" curve "runs/$1" --json >"$1.json" && grep -E '"(digest|step|samples)"' "$1.json"; }
+
+"$athanor" init --spec tiny base.safetensors || exit 1
+# two concepts, repeats, three buckets of which two end raggedly
+"$make_pictures" data/2_dog/a.png 64 64 1 data/2_dog/b.png 96 64 2 \
+    data/1_cat/c.png 64 96 3 data/1_cat/d.png 70 64 4 data/1_cat/e.png 64 64 5 \
+    reg/1_animal/u.png 64 64 6 reg/1_animal/v.png 96 64 7 reg/1_animal/w.png 64 96 8 \
+    reg/1_animal/x.png 64 64 9 reg/1_animal/y.png 64 64 10 reg/1_animal/z.png 96 64 11 || exit 1
+echo 'a brown dog, sitting, grass' >data/2_dog/a.txt
+cat >job.toml <<'END'
+seed = 7
+[model]
+base = "base.safetensors"
+spec = "tiny"
+[data]
+train = "data"
+regularization = "reg"
+resolution = 64
+flip = true
+shuffle_tags = true
+[data.buckets]
+min = 48
+max = 96
+step = 16
+[adapter]
+rank = 4
+alpha = 4
+[train]
+steps = 3
+global_batch = 6
+micro_batch = 2
+mixed = "f32"
+threads = 1
+[optimizer]
+unet_lr = 1e-3
+text_encoder_lr = 5e-4
+[save]
+every_epochs = 0
+dtype = "f32"
+END
+
+# ---- one recipe, one result ----
+check 'one rank' "$athanor" train job.toml --set name=f32-1
+for n in 2 3 4; do run f32-$n $n; done
+for n in 1 3; do run bf16-$n $n --set train.mixed=bf16; done
+for n in 2 3 4; do
+    check "equal on $n ranks" cmp <(steps f32-1) <(steps f32-$n)
+done
+check 'bf16, equal on 3 ranks' cmp <(steps bf16-1) <(steps bf16-3)
+check 'bf16 is not f32' bash -c '! cmp -s f32-1.json bf16-1.json'
+check 'steps tell of digests' test "$(steps f32-1 | grep -c digest)" = 3
+check 'a LoRA' "$athanor" inspect runs/f32-1/model/f32-1.safetensors
+check 'loads where pictures are drawn' "$athanor" sample --model base.safetensors --size 64x64 \
+    --steps 2 --prompt dog --lora runs/f32-1/model/f32-1.safetensors --out drawn
+for file in job.toml plan.txt log.txt curve.log curve.h5 samples model; do
+    check "$file" test -e runs/f32-1/$file
+done
+check 'the run has its own job' "$athanor" plan runs/f32-1/job.toml
+
+# ---- the budget: a whole epoch, as planned ----
+whole=(--set train.steps=0 --set train.epochs=1)
+run whole 2 "${whole[@]}"
+check plan "$athanor" plan job.toml --json "${whole[@]}"
+mv out plan.json
+value() { sed -n "s/^ *\"$1\": \([^,]*\),*$/\1/p" "$2"; }
+samples=0
+steps whole >/dev/null
+for n in $(sed -n '/"curve"/,$ s/^ *"samples": \([0-9]*\),*$/\1/p' whole.json); do
+    samples=$((samples + n))
+done
+check 'samples as planned' test "$samples" = "$(value samples plan.json)"
+check 'steps as planned' test "$(value steps_done whole.json)" = "$(value steps plan.json)"
+for rate in $(value unet plan.json | sort -u); do
+    check "rate $rate as planned" grep -qF "\"unet_rate\": $rate" whole.json
+done
+# each training picture as often as its folder says; as many of the regularization set in all
+uses() { grep -A 1 "\"path\": \"$1" whole.json | sed -n 's/^ *"uses": \([0-9]*\).*/\1/p' | sort -n | tr '\n' ' '; }
+check 'repeats' test "$(uses data/2_dog)$(uses data/1_cat)" = '2 2 1 1 1 '
+check 'regularization in turns' test "$(uses reg/)" = '1 1 1 1 1 2 '
+
+# ---- a full fine-tune of the U-Net with an average, samples by all ranks, captions' states ----
+cat job.toml - >full.toml <<'END'
+[[sample]]
+prompt = "a dog"
+size = 64
+steps = 2
+[[sample]]
+prompt = "a cat"
+size = [72, 64]
+steps = 2
+sampler = "ddim"
+END
+full=(full.toml --set adapter.kind=none --set train.train_text_encoder=false
+    --set train.ema_decay=0.9 --set train.steps=2 --set save.every_steps=1 --set data.shuffle_tags=false)
+check 'full, one rank' "$athanor" train "${full[@]}"
+check 'full, two ranks' without_leaks "$athanor" train "${full[@]}" --ranks 2 --set out=two
+for file in model/full-step00000001.safetensors model/full.safetensors \
+    samples/000000-00.png samples/000000-01.png samples/000001-01.png samples/000002-00.png; do
+    check "$file" test -e runs/full/$file
+done
+for file in runs/full/samples/*.png; do
+    check "equal on two ranks" cmp "$file" "two/full/samples/${file##*/}"
+done
+check 'model, equal on two ranks' cmp <(tail -c 100000 runs/full/model/full.safetensors) \
+    <(tail -c 100000 two/full/model/full.safetensors)
+check 'training changes pictures' bash -c \
+    '! cmp -s runs/full/samples/000000-00.png runs/full/samples/000002-00.png'
+check 'a model that is drawn with' "$athanor" sample --model runs/full/model/full.safetensors \
+    --size 64x64 --steps 2 --prompt dog --out drawn
+
+# ---- class images: what lacks is drawn, by all ranks, and takes part ----
+class=(--set class_images.count=7 --set class_images.prompt="an animal" --set train.steps=1)
+run class 2 "${class[@]}" --set data.regularization=drawn_reg
+check 'seven class images' test "$(find drawn_reg/1_an\ animal -name '*.png' | wc -l)" = 7
+run again 1 "${class[@]}" --set data.regularization=drawn_reg
+check 'none is drawn twice' test "$(find drawn_reg -name '*.png' | wc -l)" = 7
+
+# ---- refusals, which leave nothing ----
+refused 3 'did you mean' job.toml --set train.step=2
+refused 3 'train.steps' job.toml --set train.steps=many
+refused 3 'no GPU' job.toml --set train.device=cuda
+refused 3 'model.vae' job.toml --set model.vae=base.safetensors
+refused 3 'model.base is missing' job.toml --set model.base=
+refused 5 'No such file' job.toml --set model.base=none.safetensors
+refused 4 'is LoRA' job.toml --set model.base=runs/f32-1/model/f32-1.safetensors
+header='{"conditioner.embedders.1.model.ln_final.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+printf "\\x$(printf %x ${#header})\\0\\0\\0\\0\\0\\0\\0%s1234" "$header" >sdxl.safetensors
+refused 4 'Stable Diffusion XL' job.toml --set model.base=sdxl.safetensors
+mkdir empty
+refused 4 'no pictures to train on' job.toml --set data.train=empty
+refused 4 'there is no such folder' job.toml --set data.train=nowhere
+mkdir -p torn/1_dog && head -c 300 data/2_dog/a.png >torn/1_dog/a.png
+refused 4 'torn/1_dog/a.png' job.toml --set data.train=torn --set data.regularization=
+"$athanor" train job.toml --set name=f32-1 >/dev/null 2>there
+check 'a run that is there' test $? = 3
+check 'says so' grep -qF 'runs/f32-1: this run is there already' there
+"$athanor" train job.toml --set out=base.safetensors/runs >out 2>err
+check 'no place for the run' test $? = 5
+# what fails on one rank ends all, is said once, and leaves nothing
+without_leaks "$athanor" train job.toml --ranks 3 --set data.train=torn --set data.regularization= \
+    --set name=torn >/dev/null 2>torn.err
+check 'exit of three ranks' test $? = 4
+check 'said once' test "$(grep -c '^athanor:' torn.err)" = 1
+check 'nothing is left' test ! -e runs/torn
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

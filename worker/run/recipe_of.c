@@ -1,0 +1,35 @@
+#include "worker/run/recipe_of.h"
+
+#include "worker/run/run_private.h"
+
+ath_recipe ath_recipe_of(const Athanor__Job *job, const Athanor__Sample *sample)
+{
+    static const ath_sampler samplers[] = {
+        [ATHANOR__SAMPLE__SAMPLER__EULER_A] = ATH_SAMPLER_EULER_A,
+        [ATHANOR__SAMPLE__SAMPLER__EULER] = ATH_SAMPLER_EULER,
+        [ATHANOR__SAMPLE__SAMPLER__DDIM] = ATH_SAMPLER_DDIM,
+        [ATHANOR__SAMPLE__SAMPLER__DPMPP_2M] = ATH_SAMPLER_DPMPP_2M};
+    const ath_sampler sampler = samplers[sample->sampler];
+
+    return (ath_recipe){.prompt = sample->prompt,
+                        .negative = sample->negative,
+                        .cfg = sample->cfg,
+                        .width = (int32_t)sample->size->width,
+                        .height = (int32_t)sample->size->height,
+                        .n_steps = (int32_t)sample->steps,
+                        .sampler = sampler,
+                        .spacing = ATH_SPACING_AUTO,
+                        .prediction =
+                            job->train->v_prediction ? ATH_PREDICTS_VELOCITY : ATH_PREDICTS_NOISE,
+                        .eta = sampler == ATH_SAMPLER_EULER_A ? 1 : 0,
+                        .noise = ATH_NOISE_OWN};
+}
+
+ath_networks_opts ath_networks_of(const Athanor__Job *job, const ath_model_spec *spec)
+{
+    return (ath_networks_opts){.spec = *spec,
+                               .backend = ATH_CPU,
+                               .dtype = ath_run_dtype(job),
+                               .n_threads = (int32_t)job->train->threads,
+                               .clip_skip = (int32_t)job->train->clip_skip};
+}

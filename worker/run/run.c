@@ -1,0 +1,193 @@
+/* The way of a run: open, epochs, steps, close. */
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/str.h"
+#include "core/time.h"
+#include "proto/message.h"
+#include "worker/dist/dist.h"
+#include "worker/run/run_private.h"
+
+#include <inttypes.h>
+
+enum { SKIPPED_MAX = 10 }; /* steps in a row without a finite gradient: the run is lost */
+
+static double seconds_since(int64_t ns)
+{
+    return (double)(ath_time_mono_ns() - ns) * 1e-9;
+}
+
+/* ---- a step ---- */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* This rank's micro-batches of a step. */
+static ath_err run_micros(ath_run *r, ath_run_step *s)
+{
+    int32_t first = 0, end = 0;
+    const ath_loaded *loaded = NULL;
+
+    ath_trainer_leaves(r->trainer, &first, &end);
+    for (int32_t leaf = first; leaf < end; leaf++) {
+        double *told = r->own + PER_SAMPLE * s->n_own;
+        ATH_TRY(ath_loader_take(r->loader, &loaded));
+        s->load_seconds += loaded->wait_seconds;
+        const int32_t n = loaded->in.n;
+        ATH_TRY(ath_trainer_micro(r->trainer, leaf, &loaded->in, told));
+        for (int32_t i = n - 1; i >= 0; i--) {
+            told[PER_SAMPLE * i] = told[i];
+            told[PER_SAMPLE * i + 1] = (double)loaded->in.time[i];
+        }
+        s->n_own += n;
+    }
+    return ATH_OK;
+}
+
+static ath_err count_skipped(ath_run *r, const ath_run_step *s)
+{
+    r->n_skipped = s->done.skipped ? r->n_skipped + 1 : 0;
+    ATH_NEED(r->n_skipped < SKIPPED_MAX, ATH_ENAN,
+             "step %" PRId64 ": the gradient is not finite for the %d-th step in a row; lower the "
+             "learning rate (optimizer.unet_lr) or train with train.mixed = \"f32\"",
+             s->i, SKIPPED_MAX);
+    return ATH_OK;
+}
+
+static ath_err run_step(ath_run *r, const Athanor__Epoch *epoch, int64_t i)
+{
+    const Athanor__Plan *plan = r->opts->plan;
+    const int64_t micros = (int64_t)plan->micros_per_step;
+    const int64_t first = (i - (int64_t)epoch->first_step) * micros, began = ath_time_mono_ns();
+    const ath_trainer_rates rates = {plan->unet_rate[i], plan->text_encoder_rate[i]};
+    ath_run_step s = {.epoch = epoch, .i = i, .first_micro = first};
+
+    s.n_leaves = (int32_t)least(micros, (int64_t)epoch->n_micro_samples - first);
+    ATH_TRY(ath_trainer_begin(r->trainer, s.n_leaves));
+    const ath_err err = run_micros(r, &s);
+    s.busy_seconds = seconds_since(began);
+    ATH_TRY(ath_trainer_finish(r->trainer, err, &rates, &s.done));
+    s.seconds = seconds_since(began);
+    if (i == 0)
+        ath_log(ATH_LOG_INFO, "run", ATH_KV("first_step_seconds", s.seconds),
+                ATH_KV("start_seconds", seconds_since(r->began_ns)));
+    ATH_TRY(ath_record_step(r, &s));
+    return count_skipped(r, &s);
+}
+
+/* ---- epochs ---- */
+
+static bool is_multiple(int64_t n, int64_t of)
+{
+    return of > 0 && n % of == 0;
+}
+
+/* After a step: what the job wants saved and drawn. The last epoch's file is the run's. */
+static ath_err save_on_schedule(ath_run *r, int64_t n_done, bool is_epoch_end)
+{
+    const Athanor__Save *save = r->opts->job->save;
+    const Athanor__Plan *plan = r->opts->plan;
+    const bool by_step = is_multiple(n_done, save->every_steps);
+    const bool by_epoch = is_epoch_end && is_multiple(r->epoch + 1, save->every_epochs) &&
+                          r->epoch + 1 < (int64_t)plan->epochs;
+
+    if (by_step) ATH_TRY(ath_export(r, ATH_EXPORT_STEP, n_done));
+    if (by_epoch) ATH_TRY(ath_export(r, ATH_EXPORT_EPOCH, n_done));
+    return by_step || by_epoch ? ath_preview(r, n_done) : ATH_OK;
+}
+
+static ath_err stop_early(ath_run *r, int64_t n_done)
+{
+    ATH_TRY(ath_export(r, ATH_EXPORT_STEP, n_done));
+    return ath_raise(ATH_ECANCELED,
+                     "stopped by a signal after %" PRId64 " of %" PRId64
+                     " steps; what was trained so far lies in %s/model",
+                     n_done, (int64_t)r->opts->plan->steps, r->opts->folder);
+}
+
+static ath_err run_steps(ath_run *r, const Athanor__Epoch *epoch)
+{
+    const Athanor__Plan *plan = r->opts->plan;
+    const int64_t first = (int64_t)plan->first_step[r->epoch];
+    const int64_t end = (int64_t)plan->first_step[r->epoch + 1];
+
+    r->i_sample = 0;
+    r->loss_sum = 0;
+    r->n_losses = 0;
+    ATH_TRY(ath_dist_agree(ath_loader_begin(r->loader, epoch, 0, end - first)));
+    for (int64_t i = first; i < end; i++) {
+        ATH_TRY(run_step(r, epoch, i));
+        ATH_TRY(save_on_schedule(r, i + 1, i + 1 == end));
+        if (r->is_canceled && i + 1 < (int64_t)plan->steps) return stop_early(r, i + 1);
+    }
+    return ATH_OK;
+}
+
+/* What does not fit the plan would be read beyond its end. */
+static ath_err check_epoch(const ath_run *r, const Athanor__Epoch *e)
+{
+    const Athanor__Plan *plan = r->opts->plan;
+    const uint64_t steps = plan->first_step[r->epoch + 1] - plan->first_step[r->epoch];
+    uint64_t n_samples = 0;
+    bool fits = e->n_micro_bucket == e->n_micro_samples && e->n_id == e->n_image &&
+                e->n_flip == e->n_image && e->n_caption_seed == e->n_image &&
+                e->first_step == plan->first_step[r->epoch] && steps > 0 &&
+                (steps - 1) * plan->micros_per_step < e->n_micro_samples;
+
+    for (size_t i = 0; fits && i < e->n_micro_samples; i++) {
+        n_samples += e->micro_samples[i];
+        fits = e->micro_bucket[i] < plan->n_bucket && e->micro_samples[i] > 0 &&
+               e->micro_samples[i] <= plan->micro_batch;
+    }
+    for (size_t i = 0; fits && i < e->n_image; i++) fits = e->image[i] < plan->n_image;
+    ATH_NEED(fits && n_samples == e->n_image, ATH_EFORMAT,
+             "epoch %" PRId64 ": what the coordinator sent does not fit the plan", r->epoch);
+    return ATH_OK;
+}
+
+static ath_err run_epoch(ath_run *r)
+{
+    const ath_boss *boss = &r->opts->boss;
+    ProtobufCMessage *m = NULL;
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    ath_err err = ATH_OK;
+
+    if (ath_dist_rank() == 0) err = boss->epoch(boss->context, r->epoch, &bytes, &n);
+    ATH_TRY_OUT(ath_dist_share_block(err, &bytes, &n));
+    err = ath_message_unpack(&athanor__epoch__descriptor, bytes, n, &m);
+    if (!err) err = check_epoch(r, (const Athanor__Epoch *)m);
+    ATH_TRY_OUT(ath_dist_agree(err));
+    ATH_TRY_OUT(run_steps(r, (const Athanor__Epoch *)m));
+out:
+    if (err) ath_loader_destroy(&r->loader); /* it borrows the epoch till the last was taken */
+    ath_message_drop(m);
+    ath_mem_free(&bytes);
+    return err;
+}
+
+static ath_err train(ath_run *r)
+{
+    const Athanor__Plan *plan = r->opts->plan;
+
+    ATH_TRY(ath_run_open(r));
+    ATH_TRY(ath_record_start(r));
+    ATH_TRY(ath_preview(r, 0));
+    for (r->epoch = 0; r->epoch < (int64_t)plan->epochs; r->epoch++) ATH_TRY(run_epoch(r));
+    r->epoch--;
+    ATH_TRY(ath_export(r, ATH_EXPORT_LAST, (int64_t)plan->steps));
+    return ath_preview(r, (int64_t)plan->steps);
+}
+
+ath_err ath_run_train(const ath_run_opts *opts)
+{
+    ath_run r = {.opts = opts,
+                 .began_ns = ath_time_mono_ns(),
+                 .began_wall_ns = ath_time_wall_ns(),
+                 .i_drawn = -1};
+    const ath_err err = train(&r);
+
+    ath_run_close(&r);
+    return err;
+}
