@@ -4,7 +4,8 @@ prints what build/bench/step prints, in the same words.
     venv/bin/python bench/peers/unet_step.py --mode backward --dtype bf16 --threads 2
 
 Modes: forward (no gradients), backward (gradients of all parameters, no update). Weights,
-activations and gradients are all of the dtype. What speeds torch up without changing the model is
+activations and gradients are all of the dtype, unless --master keeps parameters in f32 as athanor's
+training does. What speeds torch up without changing the model is
 on: its fused attention, channels last.
 """
 
@@ -30,14 +31,15 @@ def sd15(dtype):
     return model.to(memory_format=torch.channels_last)
 
 
-def make_step(model, mode, dtype, size, batch):
+def make_step(model, mode, dtype, size, batch, master):
     side = size // 8
     x = torch.randn(batch, 4, side, side).to(dtype).to(memory_format=torch.channels_last)
     t, context = torch.full((batch,), 500), torch.randn(batch, 77, 768).to(dtype)
     target = torch.randn(batch, 4, side, side)
 
     def loss():
-        answer = model(x, t, encoder_hidden_states=context).sample
+        with torch.autocast("cpu", dtype, enabled=master):
+            answer = model(x, t, encoder_hidden_states=context).sample
         return torch.nn.functional.mse_loss(answer.float(), target)
 
     def forward():
@@ -55,14 +57,17 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=("forward", "backward"), default="forward")
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
+    parser.add_argument("--master", action="store_true",
+                        help="parameters and their gradients in f32, products in the dtype")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    model = sd15(DTYPES[a.dtype]).requires_grad_(a.mode == "backward").eval()
-    step = make_step(model, a.mode, DTYPES[a.dtype], a.size, a.batch)
+    model = sd15(torch.float32 if a.master else DTYPES[a.dtype])
+    model = model.requires_grad_(a.mode == "backward").eval()
+    step = make_step(model, a.mode, DTYPES[a.dtype], a.size, a.batch, a.master)
     step()  # warms up, as build/bench/step does
     seconds = []
     for _ in range(a.repeats):
