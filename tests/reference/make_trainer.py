@@ -241,7 +241,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     case("lora", True, 100, 0.06)
-    case("full", False, 30, 1.0, skip=2)
+    case("full", False, 100, 1.0, skip=2)
     case("chunks", True, 5, 0.05, chunks=2)
     packages = dict(torch=torch, diffusers=diffusers, transformers=transformers, peft=peft,
                     numpy=np, safetensors=safetensors)
