@@ -1,5 +1,6 @@
 #include "core/io/map.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@ ath_err ath_map_open(const char *path, ath_map *out)
     void *bytes = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
+    ATH_NEED(fd >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such file", path);
     ATH_TRY_OUT(ath_sys(fd, path));
     ATH_TRY_OUT(ath_sys(fstat(fd, &info), path));
     if (!S_ISREG(info.st_mode)) {

@@ -10,7 +10,7 @@ typedef struct ath_map {
     size_t n;
 } ath_map;
 
-/* ATH_EIO where it cannot be read or is no regular file. */
+/* ATH_EMISSING where there is none, ATH_EIO where it cannot be read or is no regular file. */
 ATH_MUST ath_err ath_map_open(const char *path, ath_map *out);
 void ath_map_close(ath_map *map);
 

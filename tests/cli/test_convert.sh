@@ -136,7 +136,7 @@ expect 0 out '  F32  [32,4,3,3] model.diffusion_model.input_blocks.0.0.weight' i
 expect 0 out '"kind": "sd1"' inspect --json a.safetensors
 expect 0 out '"key": "model.diffusion_model.out.2.bias"' inspect --json --keys a.safetensors
 expect 4 err 'short.safetensors' inspect short.safetensors
-expect 5 err 'nothing.safetensors' inspect nothing.safetensors
+expect 4 err 'nothing.safetensors: there is no such file' inspect nothing.safetensors
 if command -v python3 >/dev/null; then
     "$athanor" inspect --json --keys b | python3 -c 'import json, sys; assert len(json.load(sys.stdin)["keys"]) == 368'
     note $? 'inspect --json is not JSON with 368 keys'

@@ -106,7 +106,7 @@ static void test_file(void)
     CHECK(close(fd) == 0 && unlink(path) == 0);
     if (st) check_good(st);
     ath_st_close(&st);
-    CHECK_ERR(ath_st_open(path, &st), ATH_EIO);
+    CHECK_ERR(ath_st_open(path, &st), ATH_EMISSING);
     CHECK_HAS(ath_err_text(), path);
     CHECK_ERR(ath_st_open("/tmp", &st), ATH_EIO);
     CHECK(st == NULL);
