@@ -19,7 +19,7 @@
 
 typedef struct values {
     ath_sample_values jobs;
-    const char *model, *lora, *out;
+    const char *model, *vae, *lora, *out;
     int64_t clip_skip, dtype, threads, ranks;
     bool no_hash;
 } values;
@@ -28,6 +28,7 @@ typedef struct values {
 
 static const ath_opt opts[] = {
     {"model", ATH_OPT_TEXT, AT(model), "FILE", NULL, "the model: a file or a diffusers folder"},
+    {"vae", ATH_OPT_TEXT, AT(vae), "FILE", "", "another autoencoder than the model's own"},
     {"lora", ATH_OPT_TEXT, AT(lora), "FILE", NULL,
      "beside the model: FILE[:WEIGHT][,FILE...]; the weight is 1 where it is not given"},
     {"prompt", ATH_OPT_TEXT, AT(jobs.prompt), "TEXT", NULL, "what to draw"},
@@ -133,7 +134,7 @@ static ath_err open_pipeline(session *s)
     const values *v = s->v;
 
     ath_progress_note(&s->progress, "opening the model");
-    ATH_TRY(ath_base_open(v->model, &s->base));
+    ATH_TRY(ath_base_open_with(v->model, v->vae, &s->base));
     ATH_TRY(ath_sample_loras_open(&s->loras, v->lora, ath_base_spec(s->base)));
     const ath_pipeline_opts o = {.networks = {.spec = *ath_base_spec(s->base),
                                               .backend = ATH_CPU,

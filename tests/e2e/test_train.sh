@@ -140,6 +140,22 @@ check 'training changes pictures' bash -c \
 check 'a model that is drawn with' "$athanor" sample --model runs/full/model/full.safetensors \
     --size 64x64 --steps 2 --prompt dog --out drawn
 
+# ---- another autoencoder: pictures are encoded by it, drawn with it, and a whole model gets it ----
+"$athanor" init --spec tiny --seed 9 other.safetensors && "$athanor" convert other.safetensors other
+with=(job.toml --set train.steps=1 --set adapter.kind=none --set train.train_text_encoder=false)
+check 'its own' "$athanor" train "${with[@]}" --set name=own
+check 'another' "$athanor" train "${with[@]}" --set name=vae --set model.vae=other/vae
+check 'from a whole model' "$athanor" train "${with[@]}" --set name=vae2 --set model.vae=other.safetensors
+check 'other latents, other weights' bash -c '! cmp -s <(echo "$1") <(echo "$2")' - \
+    "$(steps own)" "$(steps vae)"
+check 'the same from either' cmp <(steps vae) <(steps vae2)
+draw() { "$athanor" sample --size 64x64 --steps 2 --prompt dog --no-hash --out "drawn_$1" --model "${@:2}"; }
+check 'with its own' draw own runs/vae/model/vae.safetensors
+check 'with another' draw vae runs/own/model/own.safetensors --vae other/vae
+check 'given twice' draw same runs/vae/model/vae.safetensors --vae other.safetensors
+check 'the saved model has it' cmp drawn_own/*.png drawn_same/*.png
+check 'it changes pictures' bash -c '! cmp -s drawn_own/*.png drawn_vae/*.png'
+
 # ---- class images: what lacks is drawn, by all ranks, and takes part ----
 class=(--set class_images.count=7 --set class_images.prompt="an animal" --set train.steps=1)
 run class 2 "${class[@]}" --set data.regularization=drawn_reg
@@ -151,9 +167,11 @@ check 'none is drawn twice' test "$(find drawn_reg -name '*.png' | wc -l)" = 7
 refused 3 'did you mean' job.toml --set train.step=2
 refused 3 'train.steps' job.toml --set train.steps=many
 refused 3 'no GPU' job.toml --set train.device=cuda
-refused 3 'model.vae' job.toml --set model.vae=base.safetensors
+
+refused 4 'is LoRA' job.toml --set model.vae=runs/f32-1/model/f32-1.safetensors
+refused 4 'none.pt: there is no such file' job.toml --set model.vae=none.pt
 refused 3 'model.base is missing' job.toml --set model.base=
-refused 5 'No such file' job.toml --set model.base=none.safetensors
+refused 4 "none.safetensors: there is no such file" job.toml --set model.base=none.safetensors
 refused 4 'is LoRA' job.toml --set model.base=runs/f32-1/model/f32-1.safetensors
 header='{"conditioner.embedders.1.model.ln_final.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 printf "\\x$(printf %x ${#header})\\0\\0\\0\\0\\0\\0\\0%s1234" "$header" >sdxl.safetensors

@@ -1,7 +1,8 @@
 /*
  * The other files that models come in: a .ckpt of Stable Diffusion 1.5 as torch.save lays it out, with
  * all its keys; a diffusers folder of .bin files; one whose weights are cut into shards. Each is opened
- * and gives the values that were put in; lists that lead astray and shards that lack are refused.
+ * and gives the values that were put in; lists that lead astray and shards that lack are refused. Each
+ * may have another autoencoder put in place of its own, from every kind of file that holds one.
  *
  *     test_files REFERENCE
  */
@@ -12,6 +13,7 @@
 #include "tests/zip_maker.h"
 #include "worker/model/base.h"
 #include "worker/model/init.h"
+#include "worker/model/names.h"
 #include "worker/model/params.h"
 #include "worker/model/save.h"
 #include <stdlib.h>
@@ -206,15 +208,20 @@ static void check_values(void)
     ath_base_close(&base);
 }
 
-static void write_folder(void)
+static void write_model(const char *path, ath_layout layout)
 {
     ath_init *init = NULL;
 
     CHECK_OK(ath_init_create(&ath_model_tiny, 7, ATH_ST_F32, &init));
     if (!init) return;
     const ath_save_from from = {.find = ath_init_find, .context = init};
-    CHECK_OK(ath_model_save(at("folder"), ATH_LAYOUT_FOLDER, &ath_model_tiny, ATH_ST_F32, &from));
+    CHECK_OK(ath_model_save(path, layout, &ath_model_tiny, ATH_ST_F32, &from));
     ath_init_destroy(&init);
+}
+
+static void write_folder(void)
+{
+    write_model(at("folder"), ATH_LAYOUT_FOLDER);
 }
 
 /* The weights of one file as .bin in its place. */
@@ -293,7 +300,7 @@ static void test_shards(void)
         {"{\"weight_map\":{\"a\":3}}", ATH_EFORMAT, "a value of \"weight_map\" is not a string"},
         {"{\"weight_map\":{}}", ATH_EFORMAT, "\"weight_map\" is missing or empty"},
         {"{", ATH_EFORMAT, "index.json: line 1: "},
-        {"{\"weight_map\":{\"a\":\"no.safetensors\"}}", ATH_EIO, "unet/no.safetensors"},
+        {"{\"weight_map\":{\"a\":\"no.safetensors\"}}", ATH_EMISSING, "unet/no.safetensors"},
         {"{\"weight_map\":{\"a\":\"diffusion_pytorch_model-00001-of-00002.safetensors\"}}",
          ATH_EMISSING, "index.json: \""},
     };
@@ -334,6 +341,146 @@ static void test_no_memory(void)
     CHECK(err == ATH_OK && n > 8);
 }
 
+/* ---- another autoencoder ---- */
+
+/* The autoencoder of a seed, for writing; valid until init is destroyed. */
+static int vae_tensors(ath_init *init, bool is_ldm, const char *prefix, ath_st_tensor *out)
+{
+    static char names[TENSORS_MAX][ATH_KEY_BYTES];
+    static int64_t dims[TENSORS_MAX][ATH_MAX_DIMS];
+    const size_t n_prefix = strlen(ath_ldm_prefix(ATH_PART_VAE));
+    const ath_param *params = NULL;
+    ath_arena arena = {0};
+    int32_t n = 0;
+
+    CHECK_OK(ath_params_list(&ath_model_tiny, ATH_PART_VAE, &arena, &params, &n));
+    for (int32_t i = 0; i < n; i++) {
+        char key[ATH_KEY_BYTES] = "";
+        CHECK_OK(ath_init_find(init, ATH_PART_VAE, params[i].name, &out[i]));
+        CHECK_OK(ath_ldm_name(&ath_model_tiny, ATH_PART_VAE, params[i].name, key));
+        snprintf(names[i], sizeof names[i], "%s%s", prefix,
+                 is_ldm ? key + n_prefix : params[i].name);
+        out[i].name = names[i];
+        memcpy(dims[i], params[i].dim, (size_t)params[i].n_dim * sizeof *dims[i]);
+        out[i].n_dim = is_ldm ? ath_ldm_shape(ATH_PART_VAE, &params[i], dims[i]) : params[i].n_dim;
+        out[i].dim = dims[i];
+    }
+    ath_arena_release(&arena);
+    return n;
+}
+
+static void write_vae(const char *path, const ath_st_tensor *t, int n)
+{
+    static ath_st_out out[TENSORS_MAX];
+
+    for (int i = 0; i < n; i++)
+        out[i] = (ath_st_out){t[i].name, t[i].dtype, t[i].dtype, t[i].n_dim, t[i].dim, t[i].data};
+    CHECK_OK(ath_st_write(path, n, out, 0, NULL));
+}
+
+/* The model `path` with `vae` has its own U-Net, and the autoencoder of `init`. */
+static void check_vae(const char *path, const char *vae, ath_init *init)
+{
+    ath_base *base = NULL;
+    const ath_st_tensor *t = NULL;
+    ath_st_tensor wanted = {0};
+    ath_init *own = NULL;
+    static const struct {
+        ath_part part;
+        const char *name;
+    } rows[] = {{ATH_PART_UNET, "conv_in.weight"},
+                {ATH_PART_VAE, "encoder.conv_in.weight"},
+                {ATH_PART_VAE, "encoder.mid_block.attentions.0.to_q.weight"},
+                {ATH_PART_VAE, "decoder.up_blocks.1.resnets.0.conv1.weight"},
+                {ATH_PART_VAE, "post_quant_conv.bias"}};
+
+    ath_test_begin(vae);
+    CHECK_OK(ath_init_create(&ath_model_tiny, 7, ATH_ST_F32, &own));
+    CHECK_OK(ath_base_open_with(path, vae, &base));
+    for (size_t i = 0; base && i < sizeof rows / sizeof *rows; i++) {
+        CHECK_OK(ath_base_find(base, rows[i].part, rows[i].name, &t));
+        CHECK_OK(ath_init_find(rows[i].part == ATH_PART_VAE ? init : own, rows[i].part,
+                               rows[i].name, &wanted));
+        if (t) CHECK_BITS(t->data, wanted.data, wanted.bytes);
+    }
+    ath_base_close(&base);
+    ath_init_destroy(&own);
+}
+
+static void refuse_vae(const char *vae, ath_err wanted, const char *sentence)
+{
+    ath_base *base = NULL;
+
+    ath_test_begin(sentence);
+    CHECK_ERR(ath_base_open_with(at("folder"), vae, &base), wanted);
+    CHECK_EQ(ath_err_exit_code(wanted), 4);
+    CHECK_HAS(ath_err_text(), sentence);
+    CHECK(!base);
+    ath_base_close(&base);
+}
+
+static void refuse_vaes(ath_init *init)
+{
+    static ath_st_tensor t[TENSORS_MAX];
+    int n = vae_tensors(init, true, "", t);
+    char *text = NULL;
+    size_t bytes = 0;
+
+    refuse_vae(at("none.ckpt"), ATH_EMISSING, "none.ckpt: there is no such file");
+    refuse_vae(at("folder/unet"), ATH_EMISSING, "unet/config.json: \"latent_channels\" is missing");
+    refuse_vae(at("folder/unet/diffusion_pytorch_model.safetensors"), ATH_EFORMAT,
+               "wanted an autoencoder of Stable Diffusion 1.x");
+    const ath_st_tensor last = t[n - 1];
+    write_vae(at("short.safetensors"), t, n - 1);
+    refuse_vae(at("short.safetensors"), ATH_EMISSING, last.name);
+    const int64_t dim = count_of(&t[0]);
+    t[0].n_dim = 1;
+    t[0].dim = &dim;
+    write_vae(at("flat.safetensors"), t, n);
+    refuse_vae(at("flat.safetensors"), ATH_ESHAPE, " as in the model");
+    /* SDXL's is of the same shapes */
+    CHECK_OK(ath_file_read(at("vae/config.json"), 1 << 20, &text, &bytes));
+    char *number = text ? strstr(text, "0.18215") : NULL;
+    CHECK(number);
+    if (number) memcpy(number, "0.13025", 7);
+    CHECK_OK(ath_file_publish(at("vae/config.json"), text, bytes));
+    refuse_vae(at("vae"), ATH_ESHAPE, "\"scaling_factor\" is 0.13025, wanted 0.18215");
+    ath_mem_free(&text);
+}
+
+static void test_vae(void)
+{
+    static ath_st_tensor t[TENSORS_MAX];
+    ath_init *init = NULL;
+
+    write_folder();
+    CHECK_OK(ath_init_create(&ath_model_tiny, 8, ATH_ST_F32, &init));
+    if (!init) return;
+    const ath_save_from from = {.find = ath_init_find, .context = init};
+    CHECK_OK(ath_model_save(at("other"), ATH_LAYOUT_FOLDER, &ath_model_tiny, ATH_ST_F32, &from));
+    CHECK_OK(ath_model_save(at("other.safetensors"), ATH_LAYOUT_SINGLE, &ath_model_tiny, ATH_ST_F32,
+                            &from));
+    int n = vae_tensors(init, true, "", t);
+    write_torch(at("bare.ckpt"), t, n, 0);
+    write_vae(at("bare.safetensors"), t, n);
+    n = vae_tensors(init, true, "first_stage_model.", t);
+    write_vae(at("prefixed.safetensors"), t, n);
+    n = vae_tensors(init, false, "", t);
+    write_vae(at("diffusers.safetensors"), t, n);
+    check_vae(at("folder"), at("bare.ckpt"), init);
+    check_vae(at("folder"), at("bare.safetensors"), init);
+    check_vae(at("folder"), at("prefixed.safetensors"), init);
+    check_vae(at("folder"), at("diffusers.safetensors"), init);
+    check_vae(at("folder"), at("other.safetensors"), init);
+    check_vae(at("folder"), at("other"), init);
+    CHECK(rename(at("other/vae"), at("vae")) == 0);
+    check_vae(at("folder"), at("vae"), init);
+    write_model(at("own.safetensors"), ATH_LAYOUT_SINGLE);
+    check_vae(at("own.safetensors"), at("bare.ckpt"), init);
+    refuse_vaes(init);
+    ath_init_destroy(&init);
+}
+
 int main(int argc, char **argv)
 {
     char command[64];
@@ -343,6 +490,7 @@ int main(int argc, char **argv)
     test_bin();
     test_shards();
     test_no_memory();
+    test_vae();
     snprintf(command, sizeof command, "rm -r %s", home);
     CHECK(system(command) == 0);
     return ath_test_end();

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CONFIG_BYTES_MAX = 1 << 20, SHAPE_TEXT = 128 };
 
@@ -22,13 +23,16 @@ typedef struct part_table {
     char file[ATH_PATH_BYTES];
     ath_st **st; /* one file, or all shards */
     int32_t n_st;
-    entry *entry; /* by name */
+    bool is_lent;     /* a single file belongs to the first part */
+    bool is_ldm;      /* the names are those of single files */
+    bool is_bare;     /* without the prefix that stands before them in a whole model */
+    const char *like; /* where the shapes that are wanted come from, for the refusal */
+    entry *entry;     /* by name */
     int32_t n;
 } part_table;
 
 struct ath_base {
     ath_arena arena;
-    bool is_folder; /* a single file is owned by the first part and lent to the others */
     ath_model_spec spec;
     part_table part[ATH_N_PARTS];
 };
@@ -72,15 +76,17 @@ static ath_err look_up(const ath_base *base, ath_part part, const char *name,
                        char key[ATH_KEY_BYTES], const ath_st_tensor **out)
 {
     const part_table *table = &base->part[part];
+    const char *prefix = table->is_ldm ? ath_ldm_prefix(part) : "";
     char other[ATH_KEY_BYTES], full[ATH_KEY_BYTES + 64];
 
-    if (base->is_folder)
-        snprintf(key, ATH_KEY_BYTES, "%s", name);
-    else
+    if (table->is_ldm)
         ATH_TRY(ath_ldm_name(&base->spec, part, name, key));
+    else
+        snprintf(key, ATH_KEY_BYTES, "%s", name);
+    if (table->is_bare) memmove(key, key + strlen(prefix), strlen(key + strlen(prefix)) + 1);
     *out = find_in(table, key);
     if (*out || !ath_other_name(part, name, other)) return ATH_OK;
-    snprintf(full, sizeof full, "%s%s", base->is_folder ? "" : ath_ldm_prefix(part), other);
+    snprintf(full, sizeof full, "%s%s", table->is_bare ? "" : prefix, other);
     *out = find_in(table, full);
     return ATH_OK;
 }
@@ -96,10 +102,7 @@ static ath_err find_param(const ath_base *base, ath_part part, const ath_param *
     ATH_NEED(t, ATH_EMISSING, "%s: \"%s\" is missing, wanted %s for the %s", table->file, key,
              wanted, ath_part_name(part));
     ATH_NEED(is_shape(t, p), ATH_ESHAPE, "%s: \"%s\" is %s, wanted %s%s", table->file, t->name,
-             print_shape(t->dim, t->n_dim, found), wanted,
-             base->is_folder || ath_st_meta_find(table->st[0], ATH_SPEC_KEY)
-                 ? ""
-                 : " of Stable Diffusion 1.5 (no \"" ATH_SPEC_KEY "\" says otherwise)");
+             print_shape(t->dim, t->n_dim, found), wanted, table->like);
     ATH_NEED(ath_param_dtype(t->dtype) != ATH_NONE, ATH_EDTYPE,
              "%s: \"%s\" is %s, wanted F32, F16, BF16 or F64", table->file, t->name,
              ath_st_dtype_name(t->dtype));
@@ -152,6 +155,13 @@ static bool is_list(const char *path)
     return n > k && strcmp(path + n - k, ATH_SHARDS_ENDING) == 0;
 }
 
+static bool has_prefix(const ath_st *st, const char *prefix)
+{
+    for (int64_t i = 0; i < ath_st_count(st); i++)
+        if (strncmp(ath_st_get(st, i)->name, prefix, strlen(prefix)) == 0) return true;
+    return false;
+}
+
 /* Opens the file of a part, or the shards that it lists. */
 static ath_err open_files(ath_base *base, part_table *table)
 {
@@ -167,11 +177,11 @@ static ath_err open_files(ath_base *base, part_table *table)
 
 static ath_err open_folder(ath_base *base, const char *path)
 {
-    base->is_folder = true;
     for (int i = 0; i < ATH_N_PARTS; i++) ATH_TRY(read_config(path, (ath_part)i, &base->spec));
     ATH_TRY(ath_spec_check(path, &base->spec));
     for (int i = 0; i < ATH_N_PARTS; i++) {
         ATH_TRY(ath_folder_weights(path, (ath_part)i, base->part[i].file));
+        base->part[i].like = "";
         ATH_TRY(open_files(base, &base->part[i]));
     }
     return ATH_OK;
@@ -187,13 +197,79 @@ static ath_err open_single(ath_base *base, const char *path)
     ATH_NEED(kind == ATH_KIND_SD1, ATH_EFORMAT,
              "%s: is %s, wanted the whole of a Stable Diffusion 1.x model", path,
              ath_kind_text(kind));
-    for (int i = 1; i < ATH_N_PARTS; i++) base->part[i] = base->part[0];
     const char *spec = ath_st_meta_find(st, ATH_SPEC_KEY);
+    base->part[0].is_ldm = true;
+    base->part[0].like =
+        spec ? "" : " of Stable Diffusion 1.5 (no \"" ATH_SPEC_KEY "\" says otherwise)";
+    for (int i = 1; i < ATH_N_PARTS; i++) {
+        base->part[i] = base->part[0];
+        base->part[i].is_lent = true;
+    }
     base->spec = ath_model_sd15;
     return spec ? ath_spec_parse(path, spec, strlen(spec), &base->spec) : ATH_OK;
 }
 
+/* ---- another autoencoder ---- */
+
+/* What the config beside it says, where there is one, is what the base's says: shapes do not tell the
+ * scale of latents, by which that of SDXL differs. */
+static ath_err check_vae_config(const ath_base *base, const char *file)
+{
+    ath_model_spec spec = base->spec;
+    char *text = NULL;
+    size_t n = 0;
+    ath_err err = ATH_OK;
+
+    if (access(file, F_OK) != 0) return ATH_OK;
+    ATH_TRY_OUT(ath_file_read(file, CONFIG_BYTES_MAX, &text, &n));
+    ATH_TRY_OUT(ath_config_parse(file, ATH_PART_VAE, text, n, &spec));
+    if (spec.vae.scale != base->spec.vae.scale)
+        err = ath_raise(ATH_ESHAPE,
+                        "%s: \"scaling_factor\" is %g, wanted %g as in the model; this "
+                        "autoencoder is another model's",
+                        file, (double)spec.vae.scale, (double)base->spec.vae.scale);
+out:
+    ath_mem_free(&text);
+    return err;
+}
+
+/* The names tell whose they are: those of a whole single file, of its part alone, of diffusers. */
+static ath_err open_vae_file(ath_base *base, part_table *table)
+{
+    ATH_TRY(open_files(base, table));
+    const ath_kind kind = ath_kind_of(table->st[0]);
+    table->is_ldm = kind != ATH_KIND_VAE_DIFFUSERS;
+    table->is_bare = table->is_ldm && !has_prefix(table->st[0], ath_ldm_prefix(ATH_PART_VAE));
+    ATH_NEED(kind == ATH_KIND_VAE || kind == ATH_KIND_VAE_DIFFUSERS || kind == ATH_KIND_SD1,
+             ATH_EFORMAT, "%s: is %s, wanted an autoencoder of Stable Diffusion 1.x", table->file,
+             ath_kind_text(kind));
+    return ATH_OK;
+}
+
+/* A file, the folder of an autoencoder, or of a model that has one. */
+static ath_err open_vae(ath_base *base, const char *path)
+{
+    part_table *old = &base->part[ATH_PART_VAE], table = {.like = " as in the model"};
+    char config[ATH_PATH_BYTES] = "";
+
+    snprintf(table.file, sizeof table.file, "%s", path);
+    if (ath_folder_is(path)) {
+        ATH_TRY(ath_folder_vae(path, config, table.file));
+        ATH_TRY(check_vae_config(base, config));
+    }
+    for (int32_t i = 0; !old->is_lent && i < old->n_st; i++) ath_st_close(&old->st[i]);
+    *old = table;
+    return open_vae_file(base, old);
+}
+
+/* ---- */
+
 ath_err ath_base_open(const char *path, ath_base **out)
+{
+    return ath_base_open_with(path, "", out);
+}
+
+ath_err ath_base_open_with(const char *path, const char *vae, ath_base **out)
 {
     ath_base *base = NULL;
     ath_err err = ATH_OK;
@@ -203,6 +279,7 @@ ath_err ath_base_open(const char *path, ath_base **out)
         ATH_TRY_OUT(open_folder(base, path));
     else
         ATH_TRY_OUT(open_single(base, path));
+    if (vae[0]) ATH_TRY_OUT(open_vae(base, vae));
     for (int i = 0; i < ATH_N_PARTS; i++) ATH_TRY_OUT(index_part(base, (ath_part)i));
     *out = base;
     base = NULL;
@@ -216,8 +293,9 @@ void ath_base_close(ath_base **base)
     ath_base *b = *base;
 
     if (!b) return;
-    for (int i = 0; i < (b->is_folder ? ATH_N_PARTS : 1); i++)
-        for (int32_t k = 0; k < b->part[i].n_st; k++) ath_st_close(&b->part[i].st[k]);
+    for (int i = 0; i < ATH_N_PARTS; i++)
+        for (int32_t k = 0; !b->part[i].is_lent && k < b->part[i].n_st; k++)
+            ath_st_close(&b->part[i].st[k]);
     ath_arena_release(&b->arena);
     ath_mem_free(base);
 }

@@ -16,6 +16,10 @@ typedef struct ath_base ath_base;
 /* Opens, recognises the layout, works out the spec and checks that every tensor of the three parts
  * is there with its shape. SDXL, SD 2, LoRA and other files are refused by what they are. */
 ATH_MUST ath_err ath_base_open(const char *path, ath_base **out);
+/* The same with another autoencoder in place of the model's own, from a file that holds one with the
+ * names of LDM or of diffusers, a whole model, or a folder of either; "" is none. A single file may
+ * then lack its own. One whose config says another scale is refused; a file cannot say it. */
+ATH_MUST ath_err ath_base_open_with(const char *path, const char *vae, ath_base **out);
 void ath_base_close(ath_base **base);
 
 const ath_model_spec *ath_base_spec(const ath_base *base);

@@ -20,6 +20,11 @@ ATH_MUST ath_err ath_folder_config(const char *path, ath_part part, char out[ATH
  * shards, and the same of .bin. EMISSING where there is none. */
 ATH_MUST ath_err ath_folder_weights(const char *path, ath_part part, char out[ATH_PATH_BYTES]);
 
+/* Config and weights of an autoencoder, where PATH is its own folder or a model's. The config may be
+ * missing; EMISSING where there are no weights. */
+ATH_MUST ath_err ath_folder_vae(const char *path, char config[ATH_PATH_BYTES],
+                                char weights[ATH_PATH_BYTES]);
+
 /* The files that a list of shards names, each once, with the list's folder before them; in the arena.
  * What is no such list is EFORMAT. */
 ATH_MUST ath_err ath_folder_shards(const char *list, ath_arena *arena, const char ***files,

@@ -52,10 +52,11 @@ out:
 
 ath_err ath_class_images_draw(const ath_class_images *images)
 {
+    const Athanor__Model *model = images->job->model;
     ath_base *base = NULL;
     ath_err err = ath_run_check(images->job);
 
-    if (!err) err = ath_base_open(images->job->model->base_, &base);
+    if (!err) err = ath_base_open_with(model->base_, model->vae, &base);
     ATH_TRY_OUT(ath_dist_agree(err));
     ATH_TRY_OUT(ath_dist_agree(draw_own(images, base)));
 out:

@@ -25,9 +25,6 @@ ath_err ath_run_check(const Athanor__Job *job)
     ATH_NEED(job->model->base_[0], ATH_EJOB,
              "model.base is missing: the checkpoint to train, a .safetensors file or a diffusers "
              "folder");
-    ATH_NEED(!job->model->vae[0], ATH_ENOTSUP,
-             "model.vae: another autoencoder is not taken yet; leave it out to use the "
-             "checkpoint's own");
     ATH_NEED(job->train->device != ATHANOR__TRAIN__DEVICE__CUDA, ATH_ENOTSUP,
              "train.device is \"cuda\", but this program has no GPU kernels; wanted \"auto\" or "
              "\"cpu\"");
@@ -72,7 +69,7 @@ static ath_err open_base(ath_run *r)
     const Athanor__Job *job = r->opts->job;
 
     ATH_TRY(ath_run_check(job));
-    ATH_TRY(ath_base_open(job->model->base_, &r->base));
+    ATH_TRY(ath_base_open_with(job->model->base_, job->model->vae, &r->base));
     ATH_TRY(check_buckets(r));
     return ath_record_create(r);
 }
