@@ -77,7 +77,10 @@ static ath_err run(bench *b)
         b->value[b->n_buckets] = b->values + at;
         b->counts[b->n_buckets++] = b->count - at < BUCKET ? b->count - at : BUCKET;
     }
-    ATH_TRY_OUT(ath_reduce_create(&(ath_reduce_opts){b->n_leaves, b->n_buckets, b->counts}, &r));
+    ATH_TRY_OUT(ath_reduce_create(&(ath_reduce_opts){.n_leaves_max = b->n_leaves,
+                                                     .n_buckets = b->n_buckets,
+                                                     .counts = b->counts},
+                                  &r));
     for (int i = 0; i < N_RUNS; i++) ATH_TRY_OUT(run_step(b, r));
 out:
     ath_reduce_destroy(&r);

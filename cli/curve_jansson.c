@@ -105,11 +105,12 @@ static json_t *run_of(const ath_curve_view *v)
     const Athanor__Step *last = c->n_steps ? c->step[c->n_steps - 1] : NULL;
 
     return json_pack(
-        "{s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:s, s:o, s:o, s:o, s:s}, s:o, s:o, "
+        "{s:o, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:{s:s, s:o, s:o, s:o, s:s}, s:o, s:o, "
         "s:o, s:o, s:o}",
         "name", ath_json_text(v->name), "steps", (json_int_t)ath_curve_view_steps(v), "steps_done",
         (json_int_t)(last ? last->step + 1 : 0), "window", (json_int_t)v->window, "ranks",
-        (json_int_t)(c->start ? c->start->ranks : 0), "step_seconds",
+        (json_int_t)(c->start ? c->start->ranks : 0), "reduce",
+        c->start && c->start->fast ? "fast" : "exact", "step_seconds",
         number(v->seconds > 0, v->seconds), "images_per_second",
         number(v->seconds > 0, v->images_per_second), "wait_share",
         number(v->seconds > 0, v->wait_share), "judgement", "verdict", ath_verdict_name(j->verdict),

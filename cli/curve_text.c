@@ -224,6 +224,8 @@ void ath_curve_print(const ath_curve_view *v, const ath_curve_style *style, ath_
     ath_str_print(to, ": step %" PRId64 " of %" PRId64, done, ath_curve_view_steps(v));
     if (c->start && c->start->ranks)
         ath_str_print(to, ", %u rank%s", c->start->ranks, c->start->ranks == 1 ? "" : "s");
+    if (c->start && c->start->fast)
+        ath_str_print(to, ", reduced fast: other ranks give other bits");
     ath_str_print(to, "\n\n");
     if (c->n_steps) {
         const Athanor__Step *s = c->step[c->n_steps - 1];

@@ -147,6 +147,7 @@ static ath_err put_names(writer *w)
     ATH_TRY(ath_h5_note_text(w->h5, "", "plan", hash));
     ATH_TRY(ath_h5_note_int(w->h5, "", "steps", (int64_t)s->steps));
     ATH_TRY(ath_h5_note_int(w->h5, "", "ranks", (int64_t)s->ranks));
+    ATH_TRY(ath_h5_note_text(w->h5, "", "reduce", s->fast ? "fast" : "exact"));
     if (s->n_concept)
         ATH_TRY(ath_h5_write_texts(w->h5, "concept/name", (int64_t)s->n_concept,
                                    (const char *const *)s->concept));

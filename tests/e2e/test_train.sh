@@ -89,6 +89,16 @@ for file in job.toml plan.txt log.txt curve.log curve.h5 samples model; do
 done
 check 'the run has its own job' "$athanor" plan runs/f32-1/job.toml
 
+# ---- the library's own sum: nearly the same losses, and the curve says so ----
+run fast 3 --set train.reduce=fast
+losses() { sed -n '/"curve"/,$ s/^ *"loss": \([^,]*\),*$/\1/p' "$1.json" | head -c 99999; }
+steps fast >/dev/null
+check 'fast: the losses of exact' bash -c 'paste <(echo "$1") <(echo "$2") |
+    awk "{ d = \$1 - \$2; if (d * d > 1e-10 * \$1 * \$1) bad = 1 } END { exit bad || NR < 3 }"' - \
+    "$(losses f32-1)" "$(losses fast)"
+check 'said by the curve' bash -c '"$0" curve runs/fast | grep -q "reduced fast"' "$athanor"
+check 'and by its numbers' grep -q '"reduce": "fast"' fast.json
+
 # ---- the budget: a whole epoch, as planned ----
 whole=(--set train.steps=0 --set train.epochs=1)
 run whole 2 "${whole[@]}"

@@ -6,10 +6,10 @@
 
 typedef struct ath_exchange ath_exchange;
 
-/* All ranks call it together. Room for so many messages in, out and gathers at a time, each under a
+/* All ranks call it together. Room for so many messages in, out, gathers and sums at a time, each under a
  * number of its own. Tags are below `n_tags`. */
 typedef struct ath_exchange_opts {
-    int64_t n_in, n_out, n_gathers;
+    int64_t n_in, n_out, n_gathers, n_sums;
     int32_t n_tags;
 } ath_exchange_opts;
 ATH_MUST ath_err ath_exchange_create(const ath_exchange_opts *opts, ath_exchange **out);
@@ -30,11 +30,17 @@ ATH_MUST ath_err ath_exchange_send(ath_exchange *x, int64_t i, ath_peer to, cons
 ATH_MUST ath_err ath_exchange_gather(ath_exchange *x, int64_t i, float *data, const int *n,
                                      const int *first);
 
+/* The library's own sum, in its own order: rank r gets the sum of all ranks' `data` where its n[r] numbers
+ * lie, rank after rank. `n` and `data` must stay. All ranks begin their sums in the same order. */
+ATH_MUST ath_err ath_exchange_sum(ath_exchange *x, int64_t i, const float *data, const int *n,
+                                  float *out);
+
 /* Gives the library the time that messages need to move. */
 ATH_MUST ath_err ath_exchange_poll(ath_exchange *x);
 /* Wait; numbers under which nothing was begun are done. */
 ATH_MUST ath_err ath_exchange_wait_in(ath_exchange *x, int64_t first, int64_t n);
 ATH_MUST ath_err ath_exchange_wait_out(ath_exchange *x);
 ATH_MUST ath_err ath_exchange_wait_gathers(ath_exchange *x);
+ATH_MUST ath_err ath_exchange_wait_sum(ath_exchange *x, int64_t i);
 
 #endif

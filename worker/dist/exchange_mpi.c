@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <mpi.h>
+#include <string.h>
 
 typedef struct requests {
     MPI_Request *r;
@@ -14,7 +15,7 @@ typedef struct requests {
 
 struct ath_exchange {
     MPI_Comm comm; /* of its own: no other message can be taken for one of these */
-    requests in, out, gathers;
+    requests in, out, gathers, sums;
 };
 
 static ath_err make_room(int64_t n, const char *what, requests *to)
@@ -35,6 +36,7 @@ static ath_err prepare(ath_exchange *x, const ath_exchange_opts *opts)
     ATH_TRY(make_room(opts->n_in, "messages in", &x->in));
     ATH_TRY(make_room(opts->n_out, "messages out", &x->out));
     ATH_TRY(make_room(opts->n_gathers, "gathers", &x->gathers));
+    ATH_TRY(make_room(opts->n_sums, "sums", &x->sums));
     if (ath_dist_size() == 1) return ATH_OK;
     ATH_TRY(ath_dist_check(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, (void *)&most, &found),
                            "MPI_Comm_get_attr"));
@@ -73,6 +75,7 @@ void ath_exchange_destroy(ath_exchange **exchange)
     ath_mem_free(&x->in.r);
     ath_mem_free(&x->out.r);
     ath_mem_free(&x->gathers.r);
+    ath_mem_free(&x->sums.r);
     ath_mem_free(exchange);
 }
 
@@ -99,6 +102,18 @@ ath_err ath_exchange_gather(ath_exchange *x, int64_t i, float *data, const int *
                           "MPI_Iallgatherv");
 }
 
+ath_err ath_exchange_sum(ath_exchange *x, int64_t i, const float *data, const int *n, float *out)
+{
+    ATH_ASSERT(i < x->sums.n);
+    if (x->comm == MPI_COMM_NULL) {
+        memcpy(out, data, (size_t)n[0] * sizeof *out);
+        return ATH_OK;
+    }
+    return ath_dist_check(
+        MPI_Ireduce_scatter(data, out, n, MPI_FLOAT, MPI_SUM, x->comm, &x->sums.r[i]),
+        "MPI_Ireduce_scatter");
+}
+
 ath_err ath_exchange_poll(ath_exchange *x)
 {
     int done = 0;
@@ -106,6 +121,8 @@ ath_err ath_exchange_poll(ath_exchange *x)
     if (x->comm == MPI_COMM_NULL) return ATH_OK;
     ATH_TRY(
         ath_dist_check(MPI_Testall(x->in.n, x->in.r, &done, MPI_STATUSES_IGNORE), "MPI_Testall"));
+    ATH_TRY(ath_dist_check(MPI_Testall(x->sums.n, x->sums.r, &done, MPI_STATUSES_IGNORE),
+                           "MPI_Testall"));
     return ath_dist_check(MPI_Testall(x->out.n, x->out.r, &done, MPI_STATUSES_IGNORE),
                           "MPI_Testall");
 }
@@ -130,4 +147,10 @@ ath_err ath_exchange_wait_out(ath_exchange *x)
 ath_err ath_exchange_wait_gathers(ath_exchange *x)
 {
     return wait_for(x->gathers.n, x->gathers.r);
+}
+
+ath_err ath_exchange_wait_sum(ath_exchange *x, int64_t i)
+{
+    ATH_ASSERT(i < x->sums.n);
+    return wait_for(1, x->sums.r + i);
 }

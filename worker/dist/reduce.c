@@ -17,10 +17,12 @@ typedef struct bucket {
     int64_t sum_at;  /* of this rank's slice in `sum`, and in each share of `inbox` */
     int *n, *first;  /* [size]: the slices */
     int32_t n_left;  /* leaves of this step still to come */
+    bool is_ready;   /* fast: the library may sum it */
 } bucket;
 
 struct ath_reduce {
     int32_t rank, size, n_buckets, n_leaves_max;
+    bool is_fast;
     int64_t n_params, n_own; /* numbers: of all buckets, in this rank's slices */
     int32_t room, n_inbox;   /* most nodes of this rank; most of all others together */
     bucket *buckets;
@@ -37,6 +39,7 @@ struct ath_reduce {
     /* of the step */
     bool is_open;
     int32_t n_leaves, leaf;
+    int32_t n_handed; /* fast: buckets that the library sums, in their order */
     int32_t n_nodes, n_mine, n_theirs;
     ath_tree_node *nodes;  /* of all ranks in order */
     int32_t *node_rank;    /* who has it */
@@ -81,6 +84,7 @@ static int32_t measure_room(ath_reduce *r)
         if (n_theirs > r->n_inbox) r->n_inbox = n_theirs;
         if (n_all > most) most = n_all;
     }
+    if (r->is_fast) r->room = 1, r->n_inbox = 0;
     return most;
 }
 
@@ -149,13 +153,16 @@ ath_err ath_reduce_create(const ath_reduce_opts *opts, ath_reduce **out)
         r->size = ath_dist_size();
         r->n_leaves_max = opts->n_leaves_max;
         r->n_buckets = opts->n_buckets;
+        r->is_fast = opts->is_fast;
         err = fill(r, opts);
     }
     ATH_TRY_OUT(ath_dist_agree(err));
     ATH_TRY_OUT(ath_exchange_create(
         &(ath_exchange_opts){.n_in = (int64_t)r->n_buckets * r->n_inbox,
-                             .n_out = (int64_t)r->n_buckets * r->room * (r->size - 1),
+                             .n_out =
+                                 r->is_fast ? 0 : (int64_t)r->n_buckets * r->room * (r->size - 1),
                              .n_gathers = r->n_buckets,
+                             .n_sums = r->is_fast ? r->n_buckets : 0,
                              .n_tags = r->n_buckets},
         &r->exchange));
 out:
@@ -215,6 +222,43 @@ static ath_err receive(ath_reduce *r, int32_t i_bucket)
     return ATH_OK;
 }
 
+/* The nodes of a bucket, to the owners of its slices. Each rank begins with its neighbour, so that
+ * not all send to the same one. */
+static ath_err send(ath_reduce *r, int32_t i_bucket)
+{
+    const bucket *b = &r->buckets[i_bucket];
+
+    for (int32_t step = 1; step < r->size; step++) {
+        const int32_t to = (r->rank + step) % r->size;
+        for (int32_t k = 0; b->n[to] > 0 && k < r->n_mine; k++)
+            ATH_TRY(ath_exchange_send(
+                r->exchange, ((int64_t)i_bucket * r->room + k) * (r->size - 1) + step - 1,
+                (ath_peer){to, i_bucket}, r->part[k] + b->part_at + b->first[to], b->n[to]));
+    }
+    return ATH_OK;
+}
+
+/* A bucket has all leaves of this rank. Ranks must begin the library's sums in one order. */
+static ath_err hand_over(ath_reduce *r, int32_t i_bucket)
+{
+    if (!r->is_fast) return send(r, i_bucket);
+    r->buckets[i_bucket].is_ready = true;
+    for (; r->n_handed < r->n_buckets && r->buckets[r->n_handed].is_ready; r->n_handed++) {
+        const bucket *b = &r->buckets[r->n_handed];
+        ATH_TRY(ath_exchange_sum(r->exchange, r->n_handed, r->parts + b->part_at, b->n,
+                                 r->sum + b->sum_at));
+    }
+    return ATH_OK;
+}
+
+/* No leaf of this rank: it has nothing to send, but takes part in the library's sums. */
+static ath_err hand_over_zeros(ath_reduce *r)
+{
+    memset(r->parts, 0, (size_t)r->n_params * sizeof *r->parts);
+    for (int32_t i = 0; i < r->n_buckets; i++) ATH_TRY(hand_over(r, i));
+    return ATH_OK;
+}
+
 ath_err ath_reduce_begin(ath_reduce *r, int32_t n_leaves)
 {
     int32_t first = 0, end = 0;
@@ -236,27 +280,22 @@ ath_err ath_reduce_begin(ath_reduce *r, int32_t n_leaves)
     ath_reduce_leaves(r, &first, &end);
     r->leaf = first;
     r->is_open = true;
+    r->n_handed = 0;
     for (int32_t i = 0; i < r->n_buckets; i++) {
         r->buckets[i].n_left = end - first;
-        ATH_TRY(receive(r, i));
+        r->buckets[i].is_ready = false;
+        if (!r->is_fast) ATH_TRY(receive(r, i));
     }
-    return ATH_OK;
+    return r->is_fast && first == end ? hand_over_zeros(r) : ATH_OK;
 }
 
-/* The nodes of a bucket, to the owners of its slices. Each rank begins with its neighbour, so that
- * not all send to the same one. */
-static ath_err send(ath_reduce *r, int32_t i_bucket)
+/* In the order of leaves, from the first on. */
+static void add_plain(float *sum, const float *x, int64_t n, bool is_first)
 {
-    const bucket *b = &r->buckets[i_bucket];
-
-    for (int32_t step = 1; step < r->size; step++) {
-        const int32_t to = (r->rank + step) % r->size;
-        for (int32_t k = 0; b->n[to] > 0 && k < r->n_mine; k++)
-            ATH_TRY(ath_exchange_send(
-                r->exchange, ((int64_t)i_bucket * r->room + k) * (r->size - 1) + step - 1,
-                (ath_peer){to, i_bucket}, r->part[k] + b->part_at + b->first[to], b->n[to]));
-    }
-    return ATH_OK;
+    if (is_first)
+        memcpy(sum, x, (size_t)n * sizeof *sum);
+    else
+        for (int64_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
 ath_err ath_reduce_add(ath_reduce *r, int32_t leaf, int32_t i_bucket, const float *grads)
@@ -273,8 +312,11 @@ ath_err ath_reduce_add(ath_reduce *r, int32_t leaf, int32_t i_bucket, const floa
              "reduction: micro-batch %d of bucket %d, wanted %d of this rank's %d..%d", leaf,
              i_bucket, end - b->n_left, first, end);
     for (int32_t k = 0; k < r->room; k++) part[k] = r->part[k] + b->part_at;
-    ath_tree_add(r->n_leaves, first, leaf, part, grads, b->count);
-    if (--b->n_left == 0) ATH_TRY(send(r, i_bucket));
+    if (r->is_fast)
+        add_plain(part[0], grads, b->count, leaf == first);
+    else
+        ath_tree_add(r->n_leaves, first, leaf, part, grads, b->count);
+    if (--b->n_left == 0) ATH_TRY(hand_over(r, i_bucket));
     return ath_exchange_poll(r->exchange);
 }
 
@@ -293,21 +335,31 @@ ath_err ath_reduce_hook(void *context, int32_t i_bucket, void *grads, int64_t co
     return ath_reduce_add(r, r->leaf, i_bucket, grads);
 }
 
-/* Sums this rank's slice of a bucket and writes the squares of its blocks. */
-static ath_err finish_bucket(ath_reduce *r, int32_t i_bucket, double **square)
+static ath_err finish_tree(ath_reduce *r, int32_t i_bucket)
 {
     const bucket *b = &r->buckets[i_bucket];
-    const int64_t n = b->n[r->rank];
     int32_t i_in = 0, i_part = 0;
-    float *sum = r->sum + b->sum_at;
 
-    if (n == 0) return ATH_OK;
     ATH_TRY(ath_exchange_wait_in(r->exchange, (int64_t)i_bucket * r->n_inbox, r->n_theirs));
     for (int32_t k = 0; k < r->n_nodes; k++)
         r->node_at[k] = r->node_rank[k] == r->rank
                             ? r->part[i_part++] + b->part_at + b->first[r->rank]
                             : inbox_of(r, b, i_in++);
-    ATH_TRY(ath_tree_finish(r->n_leaves, r->n_nodes, r->nodes, r->node_at, n, sum));
+    return ath_tree_finish(r->n_leaves, r->n_nodes, r->nodes, r->node_at, b->n[r->rank],
+                           r->sum + b->sum_at);
+}
+
+/* Sums this rank's slice of a bucket and writes the squares of its blocks. */
+static ath_err finish_bucket(ath_reduce *r, int32_t i_bucket, double **square)
+{
+    const bucket *b = &r->buckets[i_bucket];
+    const int64_t n = b->n[r->rank];
+    const float *sum = r->sum + b->sum_at;
+
+    if (r->is_fast)
+        ATH_TRY(ath_exchange_wait_sum(r->exchange, i_bucket));
+    else if (n > 0)
+        ATH_TRY(finish_tree(r, i_bucket));
     for (int64_t at = 0; at < n; at += ATH_REDUCE_BLOCK)
         *(*square)++ =
             sum_of_squares(sum + at, n - at < ATH_REDUCE_BLOCK ? n - at : ATH_REDUCE_BLOCK);
@@ -340,7 +392,7 @@ ath_err ath_reduce_finish(ath_reduce *r, ath_err err, double *norm)
         if (!err)
             err = ath_raise(ATH_EINVAL, "reduction: bucket %d still wants %d micro-batches", i,
                             b->n_left);
-        ATH_TRY(send(r, i));
+        ATH_TRY(hand_over(r, i));
     }
     for (int32_t i = 0; i < r->n_buckets; i++) ATH_TRY(finish_bucket(r, i, &square));
     ATH_TRY(ath_exchange_wait_out(r->exchange));

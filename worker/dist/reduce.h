@@ -8,8 +8,12 @@
  * the owners of the slices while backward goes on with the next bucket. Each rank finishes the tree
  * of its slices, updates its part of the parameters, and all gather what is new. A ring moves as much.
  *
+ * The fast reduction (is_fast) adds a rank's leaves one to the other and leaves the sum over ranks to the
+ * library, in the order that it likes: less memory and traffic where ranks have many leaves, but the bits
+ * depend on the number of ranks and on the library. All ranks still have the same ones.
+ *
  * Memory per rank: the nodes that stand (one to log2 of its leaves) times the gradients, and the
- * nodes of the others times its slices. Nothing is allocated after creation. One thread at a time;
+ * nodes of the others times its slices; of the fast one, the gradients once. Nothing is allocated after creation. One thread at a time;
  * every function but add and the questions is called by all ranks.
  */
 #ifndef ATH_DIST_REDUCE_H
@@ -25,6 +29,7 @@ typedef struct ath_reduce_opts {
     int32_t n_leaves_max; /* the most leaves of a step, over all ranks */
     int32_t n_buckets;
     const int64_t *counts; /* numbers in each bucket; borrowed for the call */
+    bool is_fast;
 } ath_reduce_opts;
 
 /* Refuses on all ranks what one of them must refuse. */
@@ -51,8 +56,8 @@ ATH_MUST ath_err ath_reduce_hook(void *context, int32_t bucket, void *grads, int
 /*
  * Ends the step's sums. `err` is this rank's outcome so far: where any rank failed, all get its error
  * (ath_dist_agree), whatever was not added is left out, and the next step may begin. Else `*norm` is
- * the norm of the whole gradient, the same bits everywhere for any number of ranks: not finite if any
- * number of the gradient is not.
+ * the norm of the whole gradient, the same bits everywhere (and for any number of ranks, if exact): not
+ * finite if any number of the gradient is not.
  */
 ATH_MUST ath_err ath_reduce_finish(ath_reduce *reduce, ath_err err, double *norm);
 

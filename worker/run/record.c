@@ -75,6 +75,7 @@ static ath_err fill_start(const ath_run *r, ath_arena *arena, Athanor__Start *st
     SET(start, steps, plan->steps);
     SET(start, first_step, 0);
     SET(start, ranks, (uint32_t)ath_dist_size());
+    SET(start, fast, r->opts->job->train->reduce == ATHANOR__TRAIN__REDUCE__FAST);
     ATH_TRY(ATH_ARENA_NEW(arena, r->n_concepts, &start->concept));
     ATH_TRY(ATH_ARENA_NEW(arena, plan->n_image, &start->image));
     for (size_t i = 0; i < plan->n_image; i++) {

@@ -28,8 +28,6 @@ ath_err ath_run_check(const Athanor__Job *job)
     ATH_NEED(job->train->device != ATHANOR__TRAIN__DEVICE__CUDA, ATH_ENOTSUP,
              "train.device is \"cuda\", but this program has no GPU kernels; wanted \"auto\" or "
              "\"cpu\"");
-    ATH_NEED(job->train->reduce == ATHANOR__TRAIN__REDUCE__EXACT, ATH_ENOTSUP,
-             "train.reduce is \"fast\", which is not built yet; wanted \"exact\"");
     ATH_NEED(ath_job_trains_unet(job) || ath_job_trains_text(job), ATH_EJOB,
              "nothing would be trained: of U-Net and text encoder those that are wanted have "
              "learning rate 0 (optimizer.unet_lr, optimizer.text_encoder_lr)");
@@ -124,27 +122,28 @@ static ath_err make_trainer(ath_run *r)
                          .alpha = (float)alpha,
                          .conv_rank = (int32_t)a->conv_rank,
                          .conv_alpha = (float)(alpha * (double)a->conv_rank / (double)a->rank)};
-    const ath_trainer_opts opts = {.spec = *ath_base_spec(r->base),
-                                   .backend = ATH_CPU,
-                                   .dtype = ath_run_dtype(job),
-                                   .n_threads = (int32_t)job->train->threads,
-                                   .recompute = job->train->recompute,
-                                   .trains_unet = ath_job_trains_unet(job),
-                                   .trains_text = ath_job_trains_text(job),
-                                   .lora =
-                                       a->kind == ATHANOR__ADAPTER__KIND__LORA ? &r->lora : NULL,
-                                   .clip_skip = (int32_t)job->train->clip_skip,
-                                   .n_chunks = (int32_t)(job->train->tokens / 75),
-                                   .n_leaves_max = (int32_t)r->opts->plan->micros_per_step,
-                                   .max_norm = job->train->max_norm,
-                                   .beta1 = o->beta1,
-                                   .beta2 = o->beta2,
-                                   .eps = o->eps,
-                                   .weight_decay = o->weight_decay,
-                                   .ema_decay = job->train->ema_decay,
-                                   .seed = (uint64_t)job->seed,
-                                   .load = ath_run_load,
-                                   .load_context = r->base};
+    const ath_trainer_opts opts = {
+        .spec = *ath_base_spec(r->base),
+        .backend = ATH_CPU,
+        .dtype = ath_run_dtype(job),
+        .n_threads = (int32_t)job->train->threads,
+        .recompute = job->train->recompute,
+        .trains_unet = ath_job_trains_unet(job),
+        .trains_text = ath_job_trains_text(job),
+        .lora = a->kind == ATHANOR__ADAPTER__KIND__LORA ? &r->lora : NULL,
+        .clip_skip = (int32_t)job->train->clip_skip,
+        .n_chunks = (int32_t)(job->train->tokens / 75),
+        .n_leaves_max = (int32_t)r->opts->plan->micros_per_step,
+        .reduces_fast = job->train->reduce == ATHANOR__TRAIN__REDUCE__FAST,
+        .max_norm = job->train->max_norm,
+        .beta1 = o->beta1,
+        .beta2 = o->beta2,
+        .eps = o->eps,
+        .weight_decay = o->weight_decay,
+        .ema_decay = job->train->ema_decay,
+        .seed = (uint64_t)job->seed,
+        .load = ath_run_load,
+        .load_context = r->base};
     return ath_trainer_create(&opts, &r->trainer);
 }
 

@@ -116,7 +116,7 @@ static ath_err make_reduce(ath_trainer *t)
 
     for (int32_t i = 0; !err && i < n; i++) counts[i] = ath_plan_bucket_span(t->layout, i, &first);
     ATH_TRY_OUT(ath_dist_agree(err));
-    const ath_reduce_opts opts = {t->opts.n_leaves_max, n, counts};
+    const ath_reduce_opts opts = {t->opts.n_leaves_max, n, counts, t->opts.reduces_fast};
     ATH_TRY_OUT(ath_reduce_create(&opts, &t->reduce));
 out:
     ath_mem_free(&counts);

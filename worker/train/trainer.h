@@ -43,6 +43,7 @@ typedef struct ath_trainer_opts {
     int32_t clip_skip;             /* 1: the text encoder's last layer */
     int32_t n_chunks;              /* of `positions` tokens in a caption; 1, 2, 3 */
     int32_t n_leaves_max;          /* micro-batches of a step, over all ranks */
+    bool reduces_fast;             /* by the library: the bits depend on the ranks (reduce.h) */
     double max_norm;               /* 0: no clipping */
     double beta1, beta2, eps, weight_decay;
     double ema_decay; /* 0: no average is kept */
