@@ -87,6 +87,9 @@ check 'loads where pictures are drawn' "$athanor" sample --model base.safetensor
 for file in job.toml plan.txt log.txt curve.log curve.h5 samples model; do
     check "$file" test -e runs/f32-1/$file
 done
+find cache runs -name '*.h5' >h5.txt
+check 'a cache and curves' test "$(wc -l <h5.txt)" -ge 6
+while read -r file; do check "h5dump $file" h5dump "$file"; done <h5.txt
 check 'the run has its own job' "$athanor" plan runs/f32-1/job.toml
 
 # ---- the library's own sum: nearly the same losses, and the curve says so ----
@@ -100,7 +103,7 @@ check 'said by the curve' bash -c '"$0" curve runs/fast | grep -q "reduced fast"
 check 'and by its numbers' grep -q '"reduce": "fast"' fast.json
 
 # ---- the budget: a whole epoch, as planned ----
-whole=(--set train.steps=0 --set train.epochs=1)
+whole=(--set train.epochs=1)
 run whole 2 "${whole[@]}"
 check plan "$athanor" plan job.toml --json "${whole[@]}"
 mv out plan.json
