@@ -76,6 +76,8 @@ ATH_MUST ath_err ath_job_complain(ath_job_reader *r, ath_toml_place at, const ch
 /* The same about a key, wherever it was set. */
 ATH_MUST ath_err ath_job_complain_of(ath_job_reader *r, const char *key, const char *fmt, ...)
     ATH_PRINTF(3, 4);
+/* Whether a --set names the key. */
+bool ath_job_is_set(const ath_job_reader *r, const char *key);
 /* EJOB with all problems, or ATH_OK where there is none. */
 ATH_MUST ath_err ath_job_verdict(ath_job_reader *r);
 

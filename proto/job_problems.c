@@ -34,6 +34,13 @@ static bool sets_key(const char *set, const char *key)
     return strlen(key) == n && memcmp(set, key, n) == 0;
 }
 
+bool ath_job_is_set(const ath_job_reader *r, const char *key)
+{
+    for (int i = 0; i < r->n_sets; i++)
+        if (sets_key(r->sets[i], key)) return true;
+    return false;
+}
+
 static ath_toml_place place_of(const ath_toml *table, const char *key)
 {
     while (table) {

@@ -4,10 +4,14 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A run lasts epochs or steps: `steps` alone means steps. */
+/* A run lasts epochs or steps: `steps` alone means steps, and what a --set says wins over the file. */
 static ath_err settle_length(ath_job_reader *r, Athanor__Train *t)
 {
     if (t->steps > 0 && !t->has_epochs) t->epochs = 0;
+    const bool sets_steps = ath_job_is_set(r, "train.steps");
+    const bool sets_epochs = ath_job_is_set(r, "train.epochs");
+    if (t->steps > 0 && sets_steps && !sets_epochs) t->epochs = 0;
+    if (t->epochs > 0 && sets_epochs && !sets_steps) t->steps = 0;
     if (t->steps > 0 && t->epochs > 0)
         return ath_job_complain_of(r, "train.steps",
                                    "train.steps is %" PRId64 " and train.epochs is %" PRId64

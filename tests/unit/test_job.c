@@ -314,6 +314,28 @@ static void check_sets(void)
     refuse_set("train.mixed=f16", "--set train.mixed=f16: train.mixed: found \"f16\"");
 }
 
+/* Of steps and epochs the one that a --set names wins over the file's. */
+static void check_length(void)
+{
+    static const char *const both[] = {"train.steps=5", "train.epochs=2"};
+    const char *epochs = "data.train = 't'\ntrain.epochs = 3",
+               *steps = "data.train = 't'\ntrain.steps = 9";
+    Athanor__Job *j = NULL;
+
+    ath_test_begin("length");
+    CHECK_OK(read_set(epochs, both[0], &j));
+    if (j) CHECK(j->train->steps == 5 && j->train->epochs == 0);
+    ath_job_free(&j);
+    CHECK_OK(read_set(steps, both[1], &j));
+    if (j) CHECK(j->train->steps == 0 && j->train->epochs == 2);
+    ath_job_free(&j);
+    CHECK_ERR(ath_job_read_text(steps, strlen(steps), "q", both, 2, &j), ATH_EJOB);
+    CHECK_HAS(ath_err_text(), "--set train.steps=5: train.steps is 5 and train.epochs is 2");
+    CHECK_ERR(read_set(epochs, "train.epochs=0", &j), ATH_EJOB);
+    CHECK_HAS(ath_err_text(), "nothing would happen");
+    CHECK(j == NULL);
+}
+
 /* Every field has its row, and numbers have a range; no row is without a field. */
 static size_t count_rows(const ProtobufCMessageDescriptor *type, const char *table)
 {
@@ -492,6 +514,7 @@ int main(void)
     check_rules();
     check_all_at_once();
     check_sets();
+    check_length();
     check_packed();
     check_memory();
     check_examples();
