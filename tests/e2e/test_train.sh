@@ -189,6 +189,10 @@ refused 4 'is LoRA' job.toml --set model.base=runs/f32-1/model/f32-1.safetensors
 header='{"conditioner.embedders.1.model.ln_final.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 printf "\\x$(printf %x ${#header})\\0\\0\\0\\0\\0\\0\\0%s1234" "$header" >sdxl.safetensors
 refused 4 'Stable Diffusion XL' job.toml --set model.base=sdxl.safetensors
+refused 3 'learning rate 0' job.toml --set optimizer.unet_lr=0 --set optimizer.text_encoder_lr=0
+refused 3 'a warm-up of 9 updates is longer than the run of 3' job.toml --set optimizer.warmup=9
+refused 3 'too long for a folder' job.toml --set class_images.count=1 --set data.regularization=none_reg \
+    --set class_images.prompt="$(printf 'x%.0s' {1..5000})"
 mkdir empty
 refused 4 'no pictures to train on' job.toml --set data.train=empty
 refused 4 'there is no such folder' job.toml --set data.train=nowhere
@@ -199,6 +203,9 @@ check 'a run that is there' test $? = 3
 check 'says so' grep -qF 'runs/f32-1: this run is there already' there
 "$athanor" train job.toml --set out=base.safetensors/runs >out 2>err
 check 'no place for the run' test $? = 5
+"$athanor" train job.toml --set out=/proc/runs >/dev/null 2>nowhere
+check 'nothing can be written there' test $? = 5
+check 'says where' grep -qF '/proc/runs: the folder cannot be made' nowhere
 # what fails on one rank ends all, is said once, and leaves nothing
 without_leaks "$athanor" train job.toml --ranks 3 --set data.train=torn --set data.regularization= \
     --set name=torn >/dev/null 2>torn.err

@@ -6,6 +6,7 @@
 #include "proto/plan.pb-c.h"
 #include "proto/report.pb-c.h"
 #include "tests/harness.h"
+#include <math.h>
 #include <stdlib.h>
 
 enum { MANY_ERRORS = 25 };
@@ -241,7 +242,53 @@ static void check_rules(void)
     refuse("data.train = 't'\nnoise.min_timestep = 500\nnoise.max_timestep = 500",
            "2:7: noise.min_timestep is 500");
     refuse("data.train = 't'\nclass_images.count = 5", "wants class_images.prompt");
+    refuse("data.train = 't'\nclass_images.count = 5\nclass_images.prompt = 'a'",
+           "class_images.count wants data.regularization");
+    refuse("data.train = 't'\nadapter.targets = ['unet']\ntrain.train_unet = false",
+           "adapter.targets names \"unet\", but train.train_unet is false");
+    refuse("data.train = 't'\ndata.resolution = 2048", "a side of 2048 is outside the buckets");
+    refuse("data.train = 't'\ndata.buckets.enabled = false\ndata.resolution = [512, 520]",
+           "data.resolution: found 520, wanted a multiple of 64");
     refuse("data.train = 't'\nname = '../x'", "wanted the name of a folder");
+    refuse("data.train = 't'\nname = '.x'", "wanted the name of a folder");
+}
+
+/* A value for a key, wherever it stands. */
+static void put_key(const char *path, const char *value, char text[256])
+{
+    const bool in_sample = strncmp(path, "sample.", 7) == 0;
+
+    snprintf(text, 256, "%s%s = %s", in_sample ? "[[sample]]\n" : "", in_sample ? path + 7 : path,
+             value);
+}
+
+static void refuse_value(const char *path, const char *value, const char *found)
+{
+    char text[256], wanted[256];
+
+    put_key(path, value, text);
+    snprintf(wanted, sizeof wanted, "%s: found %s", path, found);
+    refuse(text, wanted);
+    CHECK_HAS(ath_err_text(), ", wanted ");
+}
+
+/* Each key refuses another type; each number what lies beyond either end, and beside a multiple. */
+static void check_every_key(void)
+{
+    ath_test_begin("every key");
+    for (size_t i = 0; i < ath_job_n_keys; i++) {
+        const ath_job_key *key = &ath_job_keys[i];
+        char value[64];
+        refuse_value(key->path, "2026-01-01", "a date or time");
+        if (key->min == 0 && key->max == 0) continue;
+        snprintf(value, sizeof value, "%.0f", key->max + 1);
+        if (key->max == 0.999999999) snprintf(value, sizeof value, "1");
+        refuse_value(key->path, value, "");
+        snprintf(value, sizeof value, "%.0f", floor(key->min) - 1);
+        refuse_value(key->path, value, "");
+        snprintf(value, sizeof value, "%.0f", key->min + 1);
+        if (key->multiple > 1) refuse_value(key->path, value, value);
+    }
 }
 
 static void check_all_at_once(void)
@@ -512,6 +559,7 @@ int main(void)
     check_refusals();
     check_dots();
     check_rules();
+    check_every_key();
     check_all_at_once();
     check_sets();
     check_length();
