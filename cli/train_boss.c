@@ -70,7 +70,11 @@ static ath_err make_class_folder(const Athanor__Job *job, char out[ATH_PATH_BYTE
     ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "class_images.prompt: too long for a folder's name");
     for (char *at = out + above + 1; *at; at++)
         if (*at == '/') *at = ' ';
-    ATH_TRY(make_folder(root));
+    for (char *slash = strchr(out + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        ATH_TRY(make_folder(out));
+        *slash = '/';
+    }
     return make_folder(out);
 }
 

@@ -1,6 +1,8 @@
 #include "coordinator/recipe.h"
 
 #include "proto/job.h"
+#include <inttypes.h>
+#include <unistd.h>
 
 /* Kinds of schedules are listed in the same order in both. */
 _Static_assert((int)ATH_RATE_CONSTANT == (int)ATHANOR__OPTIMIZER__SCHEDULE__CONSTANT &&
@@ -16,7 +18,13 @@ _Static_assert((int)ATH_RATE_CONSTANT == (int)ATHANOR__OPTIMIZER__SCHEDULE__CONS
 ath_err ath_scan_job(const Athanor__Job *job, ath_scan *out)
 {
     const Athanor__Data *d = job->data;
+    const int64_t n_drawn = job->class_images->count;
 
+    ATH_NEED(n_drawn == 0 || !*d->regularization || access(d->regularization, F_OK) == 0,
+             ATH_EMISSING,
+             "%s: there is no such folder yet; athanor train makes it, and draws its %" PRId64
+             " class images",
+             d->regularization, n_drawn);
     return ath_scan_folders(d->train, d->regularization, d->caption_extension, out);
 }
 

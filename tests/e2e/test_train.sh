@@ -171,10 +171,15 @@ check 'it changes pictures' bash -c '! cmp -s drawn_own/*.png drawn_vae/*.png'
 
 # ---- class images: what lacks is drawn, by all ranks, and takes part ----
 class=(--set class_images.count=7 --set class_images.prompt="an animal" --set train.steps=1)
-run class 2 "${class[@]}" --set data.regularization=drawn_reg
-check 'seven class images' test "$(find drawn_reg/1_an\ animal -name '*.png' | wc -l)" = 7
-run again 1 "${class[@]}" --set data.regularization=drawn_reg
-check 'none is drawn twice' test "$(find drawn_reg -name '*.png' | wc -l)" = 7
+for command in plan check; do
+    "$athanor" $command job.toml "${class[@]}" --set data.regularization=made/drawn_reg >/dev/null 2>early
+    check "$command comes too early" test $? = 4
+    check 'says when' grep -qF 'made/drawn_reg: there is no such folder yet; athanor train makes it' early
+done
+run class 2 "${class[@]}" --set data.regularization=made/drawn_reg
+check 'seven class images' test "$(find made/drawn_reg/1_an\ animal -name '*.png' | wc -l)" = 7
+run again 1 "${class[@]}" --set data.regularization=made/drawn_reg
+check 'none is drawn twice' test "$(find made/drawn_reg -name '*.png' | wc -l)" = 7
 
 # ---- refusals, which leave nothing ----
 refused 3 'did you mean' job.toml --set train.step=2
