@@ -16,9 +16,9 @@ finding() {
     got=$?
     "$athanor" check --deep --resolution 64 "$@" data --json >json 2>>err
     if [ "$code" = 4 ]; then
-        "$athanor" train job.toml $train >train 2>&1
+        "$athanor" train job.toml "${train[@]}" >trained 2>&1
         trained=$?
-        grep -qF -e "$sentence" train || trained=0
+        grep -qF -e "$sentence" trained || trained=0
         [ ! -e runs ] || trained=there
     fi
     if [ $got = "$code" ] && [ $trained = 4 ] && grep -qF -e "$sentence" out &&
@@ -27,13 +27,13 @@ finding() {
     else
         failed=$((failed + 1))
         echo "FAILED $kind: exit $got and $trained, wanted $code, 4 and \"$sentence\""
-        sed 's/^/    /' out err train | tail -n 20
+        sed 's/^/    /' out err trained | tail -n 20
     fi
     fresh
 }
 
 fresh() {
-    rm -rf data train && mkdir -p data/2_dog && cp one.png data/2_dog/a.png && train=
+    rm -rf data trained && mkdir -p data/2_dog && cp one.png data/2_dog/a.png && train=()
 }
 
 "$make_pictures" one.png 64 64 1 two.png 64 64 2 small.png 48 64 3 long.png 256 64 4 || exit 1
@@ -54,10 +54,10 @@ finding 4 CAPTION_NAME 'this caption is not picked up'
 printf 'dog \303' >data/2_dog/a.txt
 finding 4 CAPTION_BROKEN 'this caption is not UTF-8 text'
 mkdir empty
-train='--set data.regularization=empty'
+train=(--set data.regularization=empty)
 finding 4 REG_EMPTY 'no pictures in the regularization folder' --regularization empty
 mkdir -p reg/1_dog && cp two.png reg/1_dog/c.png && cp two.png data/2_dog/b.png
-train='--set data.regularization=reg'
+train=(--set data.regularization=reg)
 finding 4 REG_SMALL 'fewer regularization pictures than training pictures' --regularization reg
 
 # ---- warnings ----
