@@ -3,6 +3,7 @@
  * confirm that they have the same, and train.
  */
 #include "cli/cmd.h"
+#include "cli/signals.h"
 #include "cli/train_boss.h"
 #include "core/mem.h"
 #include "proto/job.h"
@@ -11,7 +12,6 @@
 #include "worker/run/class_images.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,24 +39,7 @@ typedef struct session {
     ath_train_boss boss; /* rank 0's part */
 } session;
 
-/* ---- signals: the step at hand is finished, what was trained is saved ---- */
-
 static ath_cancel cancel;
-
-static void on_signal(int number)
-{
-    (void)number;
-    ath_cancel_set(&cancel);
-}
-
-/* A second one ends the program as ever. */
-static ath_err catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-
-    ATH_TRY(ath_sys(sigaction(SIGINT, &action, NULL), "SIGINT"));
-    return ath_sys(sigaction(SIGTERM, &action, NULL), "SIGTERM");
-}
 
 /* ---- what rank 0 sends ---- */
 
@@ -157,6 +140,7 @@ static ath_err draw_class_images(session *s)
     const ath_class_images images = {.job = s->job,
                                      .folder = lacking.folder,
                                      .first = lacking.first,
+                                     .cancel = &cancel,
                                      .count = lacking.n,
                                      .progress = ath_dist_rank() == 0 ? note_drawn : NULL,
                                      .context = &s->boss};
@@ -187,8 +171,8 @@ static ath_err run(const void *given, int n_args, char **args)
     ath_err err = ATH_OK;
 
     (void)n_args;
+    ATH_TRY_OUT(ath_signals_catch(&cancel));
     ATH_TRY_OUT(ath_dist_init((int32_t)v->ranks));
-    ATH_TRY_OUT(ath_dist_agree(catch_signals()));
     err = train(&s);
     if (ath_dist_rank() == 0) err = ath_train_boss_close(&s.boss, err);
     err = ath_dist_agree(err);

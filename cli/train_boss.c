@@ -172,6 +172,7 @@ ath_err ath_train_boss_open(ath_train_boss *b)
     ATH_TRY(ath_run_folder_path(&b->folder, "log.txt", path));
     b->log = fopen(path, "a");
     ATH_TRY(ath_sys(b->log ? 0 : -1, path));
+    setvbuf(b->log, NULL, _IOLBF, BUFSIZ); /* whole lines, however the run ends */
     ath_log_to_file(b->log, false);
     ATH_TRY(ath_run_folder_path(&b->folder, "curve.log", path));
     ath_progress_begin(&b->progress, b->budget->n_steps, true);

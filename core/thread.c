@@ -23,6 +23,13 @@ static void unlock(pthread_mutex_t *mutex)
     must(pthread_mutex_unlock(mutex));
 }
 
+ath_err ath_cancel_check(const ath_cancel *cancel, const char *what)
+{
+    ATH_NEED(!cancel || !ath_cancel_is_set(cancel), ATH_ECANCELED,
+             "stopped by a signal: %s; run it again to go on", what);
+    return ATH_OK;
+}
+
 struct ath_queue {
     pthread_mutex_t mutex;
     pthread_cond_t has_items, has_room;

@@ -23,6 +23,9 @@ static inline bool ath_cancel_is_set(const ath_cancel *cancel)
     return atomic_load(&cancel->is_set);
 }
 
+/* ECANCELED where it is set; NULL never is. `what` is not finished then, and is said. */
+ATH_MUST ath_err ath_cancel_check(const ath_cancel *cancel, const char *what);
+
 /* Processor cores that this process may use. */
 int ath_cores(void);
 

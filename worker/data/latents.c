@@ -193,29 +193,36 @@ static ath_err make_entry(ath_latents *l, int32_t i, ath_cache_writer *writer)
 
 /* This rank's share of what lacks, bucket by bucket, so that each shape is compiled once. Equal files
  * are one entry: the first is made. */
-static ath_err make_lacks(ath_latents *l)
+static ath_err make_own(ath_latents *l, ath_cache_writer *writer)
 {
     const int32_t n = n_images(l) * n_ways(l), rank = ath_dist_rank(), size = ath_dist_size();
     const int32_t first = ath_tree_cut((int32_t)l->n_lacks, size, rank);
     const int32_t end = ath_tree_cut((int32_t)l->n_lacks, size, rank + 1);
-    ath_cache_writer *w = NULL;
-    ath_err err = ATH_OK;
     int32_t n_seen = 0;
 
-    ATH_TRY_OUT(ath_cache_write(l->opts.folder, kind, &w));
     for (uint32_t b = 0; b < l->opts.plan->n_bucket; b++)
         for (int32_t i = 0; i < n; i++) {
             if (l->lacks[i] <= 0 || l->opts.plan->image[i / n_ways(l)]->bucket != b) continue;
             const int32_t k = n_seen++;
             if (k < first || k >= end) continue;
-            ATH_TRY_OUT(make_entry(l, i, w));
+            ATH_TRY(ath_cancel_check(l->opts.cancel, "pictures are still to become latents"));
+            ATH_TRY(make_entry(l, i, writer));
             if (l->opts.progress)
                 l->opts.progress(l->opts.progress_context, k - first + 1, end - first);
         }
-    ATH_TRY_OUT(ath_cache_publish(&w));
-out:
+    return ATH_OK;
+}
+
+static ath_err make_lacks(ath_latents *l)
+{
+    ath_cache_writer *w = NULL;
+    ath_err err = ATH_OK;
+
+    ATH_TRY(ath_cache_write(l->opts.folder, kind, &w));
+    const ath_err made = make_own(l, w);
+    if (!made || made == ATH_ECANCELED) err = ath_cache_publish(&w);
     ath_cache_discard(&w);
-    return err;
+    return err ? err : made;
 }
 
 /* Keeps the first of entries with equal keys: pictures of equal bytes and fit. */

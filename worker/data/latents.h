@@ -6,6 +6,7 @@
 #ifndef ATH_DATA_LATENTS_H
 #define ATH_DATA_LATENTS_H
 
+#include "core/thread.h"
 #include "proto/plan.pb-c.h"
 #include "worker/graph/exec.h"
 #include "worker/model/spec.h"
@@ -26,12 +27,14 @@ typedef struct ath_latents_opts {
     void *load_context;
     void (*progress)(void *context, int64_t done, int64_t n); /* may be NULL */
     void *progress_context;
+    const ath_cancel *cancel; /* set: ECANCELED after the picture at hand; may be NULL */
 } ath_latents_opts;
 
 typedef struct ath_latents ath_latents;
 
 /* Makes what lacks or was damaged, in F32: each rank encodes its even share of it, in the plan's order,
- * and publishes it; then all find all. A NaN is an error that names the picture. All ranks; an error
+ * and publishes it; then all find all. What was
+ * made before a cancel or an error is kept. A NaN is an error that names the picture. All ranks; an error
  * is everybody's. */
 ATH_MUST ath_err ath_latents_create(const ath_latents_opts *opts, ath_latents **out);
 void ath_latents_destroy(ath_latents **latents);

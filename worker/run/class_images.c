@@ -42,6 +42,7 @@ static ath_err draw_own(const ath_class_images *c, ath_base *base)
     opts.networks.load_context = base;
     ATH_TRY_OUT(ath_pipeline_create(&opts, &pipeline));
     for (int64_t i = 0; i < n; i++) {
+        ATH_TRY_OUT(ath_cancel_check(c->cancel, "some class images are still to be drawn"));
         ATH_TRY_OUT(draw_one(c, pipeline, &recipe, c->first + rank + i * size));
         if (c->progress) c->progress(c->context, i + 1, n);
     }

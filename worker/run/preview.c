@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static ath_err name_file(const ath_run *r, int64_t n_done, size_t i, char out[ATH_PATH_BYTES])
 {
@@ -73,8 +74,10 @@ static ath_err draw_own(ath_run *r, int64_t n_done)
     opts.networks.load = ath_trained_load;
     opts.networks.load_context = &from;
     ATH_TRY_OUT(ath_pipeline_create(&opts, &pipeline));
-    for (size_t i = (size_t)ath_dist_rank(); i < job->n_sample; i += size)
+    for (size_t i = (size_t)ath_dist_rank(); i < job->n_sample; i += size) {
+        if (r->opts->cancel && ath_cancel_is_set(r->opts->cancel)) break; /* the end is near */
         ATH_TRY_OUT(draw(r, pipeline, n_done, i));
+    }
 out:
     ath_pipeline_destroy(&pipeline);
     return err;
@@ -86,6 +89,7 @@ static ath_err mark(const ath_run *r, int64_t n_done)
 
     for (size_t i = 0; i < r->opts->job->n_sample; i++) {
         ATH_TRY(name_file(r, n_done, i, path));
+        if (access(path, F_OK) < 0) continue; /* left out for a signal */
         ATH_TRY(ath_record_mark(r, n_done, "sampled", path));
     }
     return ATH_OK;

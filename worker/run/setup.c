@@ -172,7 +172,8 @@ static ath_err make_latents(ath_run *r)
                              .load = ath_run_load_frozen,
                              .load_context = r->base,
                              .progress = note_encoded,
-                             .progress_context = r};
+                             .progress_context = r,
+                             .cancel = r->opts->cancel};
 
     ATH_TRY(ath_dist_agree(identify(r, ATH_PART_VAE, &opts.vae)));
     return ath_latents_create(&opts, &r->latents);
@@ -227,6 +228,7 @@ ath_err ath_run_open(ath_run *r)
     ath_run_note(r, "pictures to latents");
     ATH_TRY(ath_dist_agree(make_latents(r)));
     log_part("latents", &since);
+    ATH_TRY(ath_dist_agree(ath_cancel_check(r->opts->cancel, "no step was done")));
     ath_run_note(r, "preparing to train");
     ATH_TRY(ath_dist_agree(make_trainer(r)));
     log_part("trainer", &since);
