@@ -28,7 +28,7 @@ int main(void)
     CHECK(setenv("PATH", "/nowhere", 1) == 0);
     CHECK_ERR(ath_dist_init(2), ATH_EMPI);
     CHECK_HAS(ath_err_text(), "mpirun does not start (there is none in PATH)");
-    for (int i = 1; i <= 3; i++) {
+    for (int i = 1; i <= 5; i++) {
         ath_mem_fail_from(i);
         CHECK_ERR(ath_dist_init(2), ATH_ENOMEM);
         ath_mem_fail_from(0);

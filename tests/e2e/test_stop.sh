@@ -79,6 +79,17 @@ is_caught() {
     return 1
 }
 
+# At once: the supervisor has signals blocked, the ranks are not up yet.
+is_caught_by_none() {
+    local i mask
+    for ((i = 0; i < 300; i++)); do
+        mask=$(sed -n 's/^SigBlk:.*\(....\)$/\1/p' "/proc/$pid/status")
+        ((0x$mask & 0x4000)) && return
+        sleep 0.02
+    done
+    return 1
+}
+
 for signal in USR1 USR2 TERM INT; do
     ends 75 "step-$signal" 1 "$signal" in_steps "step-$signal"
     trained "step-$signal"
@@ -89,6 +100,30 @@ ends 75 caching 1 'TERM TERM' in_cache caching
 check 'caching: says so' grep -q 'stopped by a signal' caching.err
 ends 75 early 1 'TERM USR2' is_caught
 SLURM_JOB_END_TIME=$(($(date +%s) + 60)) ends 75 limit 1 '' true
+
+# ---- two ranks: mpirun's supervisor passes signals on, names a lost rank, leaves nobody behind ----
+ends 75 two 2 'TERM TERM USR2' in_steps two
+trained two
+ends 75 two-caching 2 TERM in_cache two-caching
+ends 75 two-early 2 INT is_caught_by_none
+of_job() { pgrep -f -- "$athanor train job.toml --set name=$1 " | grep -vx "$2"; }
+# The second process of a run that is a rank: not mpirun, not the supervisor.
+rank_of() { of_job "$1" "$2" | while read -r p; do [ "$(readlink "/proc/$p/exe")" = "$athanor" ] && echo "$p"; done | tail -n 1; }
+gone() {
+    local i
+    for ((i = 0; i < 100; i++)); do
+        [ -z "$(of_job "$1" none)" ] && return
+        sleep 0.1
+    done
+    of_job "$1" none
+    return 1
+}
+kill_rank() { in_steps lost && kill -9 "$(rank_of lost "$pid")"; }
+ends 6 lost 2 '' kill_rank
+check 'lost: says who' grep -qE 'rank [01] .* signal 9' lost.err
+check 'lost: nobody is left' gone lost
+ends 137 headless 2 KILL in_steps headless
+check 'headless: nobody is left' gone headless
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

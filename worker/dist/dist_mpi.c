@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "worker/dist/launch.h"
+#include "worker/dist/supervise.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -38,6 +39,7 @@ static ath_err join(int32_t n_ranks)
     ATH_NEED(n_ranks == 0 || n_ranks == world.size, ATH_EINVAL,
              "--ranks %d, but the launcher started %d; leave --ranks out or make them equal",
              n_ranks, world.size);
+    ath_supervise_hello(world.rank);
     return ATH_OK;
 }
 
@@ -53,6 +55,7 @@ ath_err ath_dist_init(int32_t n_ranks)
 void ath_dist_finalize(void)
 {
     if (world.is_up) MPI_Finalize();
+    ath_supervise_bye();
     world.is_up = false;
     world.rank = 0;
     world.size = 1;

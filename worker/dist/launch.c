@@ -3,7 +3,7 @@
 #include "core/io/file.h"
 #include "core/mem.h"
 #include "core/str.h"
-#include <errno.h>
+#include "worker/dist/supervise.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,12 +80,7 @@ ath_err ath_dist_launch(int32_t n_ranks)
     char *const own[OWN_WORDS] = {mpirun, quiet, np, count, over, bind, none, program};
     memcpy(argv, own, sizeof own);
     for (size_t i = 1; i < n_words; i++) argv[OWN_WORDS + i - 1] = words[i];
-    fflush(NULL);
-    execvp(mpirun, argv);
-    err = ath_raise(ATH_EMPI,
-                    "--ranks %d: mpirun does not start (%s); install Open MPI's mpirun, or "
-                    "start the program with your own launcher",
-                    n_ranks, errno == ENOENT ? "there is none in PATH" : "not allowed");
+    ATH_TRY_OUT(ath_supervise(argv, n_ranks));
 out:
     ath_mem_free(&argv);
     ath_mem_free(&words);

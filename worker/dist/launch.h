@@ -4,7 +4,8 @@
 
 #include "worker/dist/dist.h"
 
-/* Replaces the process by mpirun with n_ranks of the same command line. Returns only on failure. */
+/* Runs mpirun with n_ranks of the same command line and ends the process as they end (supervise.h).
+ * Returns only on failure. */
 ATH_MUST ath_err ath_dist_launch(int32_t n_ranks);
 
 #endif
