@@ -46,4 +46,10 @@ ATH_MUST ath_err ath_dist_share_block(ath_err err, uint8_t **block, size_t *byte
  * not n_all together. */
 ATH_MUST ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n_all);
 
+/* Floats that lie in pieces on all ranks and whole on rank 0: rank r has n[r] of them, which are at
+ * first[r] of `all`. collect brings them there, spread gives each rank its own. `all` is looked at on
+ * rank 0 alone. */
+ATH_MUST ath_err ath_dist_collect(const float *own, float *all, const int *n, const int *first);
+ATH_MUST ath_err ath_dist_spread(const float *all, float *own, const int *n, const int *first);
+
 #endif

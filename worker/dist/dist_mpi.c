@@ -166,3 +166,29 @@ ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n
         MPI_Allgatherv(own, mine, MPI_DOUBLE, all, n, first, MPI_DOUBLE, MPI_COMM_WORLD),
         "MPI_Allgatherv");
 }
+
+ath_err ath_dist_collect(const float *own, float *all, const int *n, const int *first)
+{
+    const int mine = n[world.rank];
+
+    if (world.size == 1) {
+        if (mine > 0) memcpy(all + first[0], own, (size_t)mine * sizeof *own);
+        return ATH_OK;
+    }
+    return ath_dist_check(
+        MPI_Gatherv(own, mine, MPI_FLOAT, all, n, first, MPI_FLOAT, 0, MPI_COMM_WORLD),
+        "MPI_Gatherv");
+}
+
+ath_err ath_dist_spread(const float *all, float *own, const int *n, const int *first)
+{
+    const int mine = n[world.rank];
+
+    if (world.size == 1) {
+        if (mine > 0) memcpy(own, all + first[0], (size_t)mine * sizeof *own);
+        return ATH_OK;
+    }
+    return ath_dist_check(
+        MPI_Scatterv(all, n, first, MPI_FLOAT, own, mine, MPI_FLOAT, 0, MPI_COMM_WORLD),
+        "MPI_Scatterv");
+}

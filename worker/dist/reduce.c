@@ -423,3 +423,9 @@ void ath_reduce_slice(const ath_reduce *r, int32_t i_bucket, int32_t rank, int64
     *first = r->buckets[i_bucket].first[rank];
     *n = r->buckets[i_bucket].n[rank];
 }
+
+void ath_reduce_slices(const ath_reduce *r, int32_t i_bucket, const int **first, const int **n)
+{
+    *first = r->buckets[i_bucket].first;
+    *n = r->buckets[i_bucket].n;
+}

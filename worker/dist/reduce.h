@@ -74,5 +74,7 @@ ATH_MUST ath_err ath_reduce_update(ath_reduce *reduce, ath_slice_fn update, void
 /* Which slice of a bucket a rank owns: for who keeps optimizer state or saves it. */
 void ath_reduce_slice(const ath_reduce *reduce, int32_t bucket, int32_t rank, int64_t *first,
                       int64_t *n);
+/* The same of all ranks, as ath_dist_collect wants it; borrowed. */
+void ath_reduce_slices(const ath_reduce *reduce, int32_t bucket, const int **first, const int **n);
 
 #endif

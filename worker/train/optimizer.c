@@ -216,6 +216,40 @@ ath_err ath_optimizer_step(ath_optimizer *o, double norm, const ath_trainer_rate
     return ATH_OK;
 }
 
+/* ---- the moments as a whole ---- */
+
+/* Between this rank's slices, one behind the other, and rank 0's whole, bucket by bucket. */
+static ath_err move_moments(const ath_optimizer *o, ath_buf own, float *all, bool is_collected)
+{
+    int64_t at_own = 0;
+
+    for (int32_t k = 0; k < o->n_buckets; k++) {
+        const int *first = NULL, *n = NULL;
+        int64_t begin = 0;
+        ath_plan_bucket_span(o->on.plan, k, &begin);
+        ath_reduce_slices(o->on.reduce, k, &first, &n);
+        float *there = all ? all + begin : NULL, *here = at(own, at_own);
+        ATH_TRY(is_collected ? ath_dist_collect(here, there, n, first)
+                             : ath_dist_spread(there, here, n, first));
+        at_own += n[ath_dist_rank()];
+    }
+    return ATH_OK;
+}
+
+ath_err ath_optimizer_collect(const ath_optimizer *o, const ath_moments *out)
+{
+    ATH_TRY(move_moments(o, o->moment1, out->first, true));
+    return move_moments(o, o->moment2, out->second, true);
+}
+
+ath_err ath_optimizer_restore(ath_optimizer *o, const ath_moments *in, int64_t n_done)
+{
+    ATH_TRY(move_moments(o, o->moment1, in->first, false));
+    ATH_TRY(move_moments(o, o->moment2, in->second, false));
+    o->n_done = n_done;
+    return ATH_OK;
+}
+
 int64_t ath_optimizer_n_done(const ath_optimizer *o)
 {
     return o->n_done;

@@ -31,6 +31,15 @@ ATH_MUST ath_err ath_optimizer_step(ath_optimizer *optimizer, double norm,
 
 /* Updates done. */
 int64_t ath_optimizer_n_done(const ath_optimizer *optimizer);
+
+/* The moments of all parameters, which rank 0 has in the slab's layout; NULL elsewhere. All ranks:
+ * collect fills them, restore takes them and the count of updates. */
+typedef struct ath_moments {
+    float *first, *second;
+} ath_moments;
+ATH_MUST ath_err ath_optimizer_collect(const ath_optimizer *optimizer, const ath_moments *out);
+ATH_MUST ath_err ath_optimizer_restore(ath_optimizer *optimizer, const ath_moments *in,
+                                       int64_t n_done);
 size_t ath_optimizer_bytes(const ath_optimizer *optimizer);
 
 #endif

@@ -27,8 +27,9 @@ struct ath_trainer {
     ath_slab *slab;
     ath_reduce *reduce;
     ath_optimizer *optimizer;
-    float *average; /* of the whole slab; NULL: none is kept */
-    ath_buf arena;  /* for the largest program */
+    float *average;      /* of the whole slab; NULL: none is kept */
+    ath_moments moments; /* of the whole slab, on rank 0, where they were collected */
+    ath_buf arena;       /* for the largest program */
     program *programs;
     int32_t n_programs;
     int64_t programs_room;
@@ -161,6 +162,8 @@ void ath_trainer_destroy(ath_trainer **trainer)
     ath_mem_free(&t->programs);
     ath_mem_free(&t->staging);
     ath_mem_free(&t->average);
+    ath_mem_free(&t->moments.first);
+    ath_mem_free(&t->moments.second);
     ath_optimizer_destroy(&t->optimizer);
     ath_reduce_destroy(&t->reduce);
     ath_buf_release(&t->arena);
@@ -399,6 +402,39 @@ ath_err ath_trainer_value(const ath_trainer *trainer, const char *name, bool ave
         return ATH_OK;
     }
     return ath_raise(ATH_EMISSING, "trainer: no trainable parameter %s", name);
+}
+
+/* ---- all of it, to go on from ---- */
+
+static ath_err make_moments(ath_trainer *t)
+{
+    const size_t n = slab_bytes(t) / sizeof(float);
+
+    if (ath_dist_rank() != 0 || t->moments.second) return ATH_OK;
+    if (!t->moments.first) ATH_TRY(ATH_NEW(n, "first moments of all ranks", &t->moments.first));
+    return ATH_NEW(n, "second moments of all ranks", &t->moments.second);
+}
+
+ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
+{
+    ATH_TRY(ath_dist_agree(make_moments(t)));
+    ATH_TRY(ath_optimizer_collect(t->optimizer, &t->moments));
+    *out = (ath_trainer_state){.n_updates = ath_optimizer_n_done(t->optimizer),
+                               .value = ath_slab_part_of(t->slab, ATH_VALUE).address,
+                               .average = t->average,
+                               .moment1 = t->moments.first,
+                               .moment2 = t->moments.second};
+    return ATH_OK;
+}
+
+ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
+{
+    int64_t n_updates = ath_dist_rank() == 0 ? state->n_updates : 0;
+
+    ATH_TRY(ath_dist_share(&n_updates, sizeof n_updates));
+    ATH_TRY(ath_dist_share(ath_slab_part_of(t->slab, ATH_VALUE).address, slab_bytes(t)));
+    if (t->average) ATH_TRY(ath_dist_share(t->average, slab_bytes(t)));
+    return ath_optimizer_restore(t->optimizer, &t->moments, n_updates);
 }
 
 ath_weights *ath_trainer_weights(const ath_trainer *trainer)

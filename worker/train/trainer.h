@@ -102,6 +102,21 @@ int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **ou
 ATH_MUST ath_err ath_trainer_value(const ath_trainer *trainer, const char *name, bool average,
                                    const float **out);
 
+/*
+ * All that a run goes on from, in F32 and in the slab's layout: a parameter's numbers are at
+ * params[i].offset of each. Values and average are the trainer's own, equal on all ranks; the moments
+ * are brought to rank 0, which keeps room for them from the first call on. All ranks.
+ */
+typedef struct ath_trainer_state {
+    int64_t n_updates;        /* of the optimizer: steps that were not skipped */
+    float *value, *average;   /* NULL: no average is kept */
+    float *moment1, *moment2; /* NULL on other ranks */
+} ath_trainer_state;
+ATH_MUST ath_err ath_trainer_collect(ath_trainer *trainer, ath_trainer_state *out);
+/* After rank 0 changed what collect gave: makes it the state of all ranks. The others' `state` is not
+ * looked at. */
+ATH_MUST ath_err ath_trainer_restore(ath_trainer *trainer, const ath_trainer_state *state);
+
 /* The frozen weights, for networks that run beside the trainer (sampling); borrowed. */
 ath_weights *ath_trainer_weights(const ath_trainer *trainer);
 
