@@ -23,5 +23,7 @@ bool ath_hash_is_equal(ath_hash a, ath_hash b);
 enum { ATH_HASH_TEXT = 33 };
 /* 32 lower-case hexadecimal digits and a terminator into `out`; returns `out`. */
 char *ath_hash_print(ath_hash h, char out[ATH_HASH_TEXT]);
+/* The other way round, from the first 32 characters; false where they are anything else. */
+bool ath_hash_parse(const char *text, ath_hash *out);
 
 #endif

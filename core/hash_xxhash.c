@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
@@ -51,4 +52,17 @@ char *ath_hash_print(ath_hash h, char out[ATH_HASH_TEXT])
 {
     snprintf(out, ATH_HASH_TEXT, "%016" PRIx64 "%016" PRIx64, h.hi, h.lo);
     return out;
+}
+
+bool ath_hash_parse(const char *text, ath_hash *out)
+{
+    uint64_t word[2] = {0};
+
+    for (int i = 0; i < ATH_HASH_TEXT - 1; i++) {
+        const char *digits = "0123456789abcdef", *at = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!at) return false;
+        word[i / 16] = word[i / 16] << 4 | (uint64_t)(at - digits);
+    }
+    *out = (ath_hash){.hi = word[0], .lo = word[1]};
+    return true;
 }

@@ -135,13 +135,14 @@ static int io_rename(const char *from, const char *to)
     return result;
 }
 
-static void io_unlink(const char *path)
+static int io_unlink(const char *path)
 {
     const ath_io *io = atomic_load(&current);
     int result;
 
     do result = io->unlink(io->user, path);
     while (result < 0 && errno == EINTR);
+    return result;
 }
 
 static int io_truncate(int fd, int64_t n)
@@ -201,7 +202,7 @@ ath_err ath_file_read(const char *path, size_t limit, char **out, size_t *n)
 
 static ath_err take_rest(int fd, const char *path, ath_take_fn *take, void *context)
 {
-    enum { PIECE_BYTES = ATH_TORTURE ? 23 : 1024 * 1024 };
+    enum { PIECE_BYTES = ATH_TORTURE ? 23 : 64 * 1024 };
     ath_err err = ATH_OK;
     char *piece = NULL;
 
@@ -318,6 +319,13 @@ void ath_publish_discard(ath_publish *p)
     io_unlink(p->temp);
     p->fd = -1;
     p->temp[0] = 0;
+}
+
+ath_err ath_file_remove(const char *path)
+{
+    const int result = io_unlink(path);
+
+    return result < 0 && errno == ENOENT ? ATH_OK : ath_sys(result, path);
 }
 
 ath_err ath_file_publish(const char *path, const void *bytes, size_t n)

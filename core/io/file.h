@@ -37,6 +37,9 @@ ATH_MUST ath_err ath_file_read(const char *path, size_t limit, char **out, size_
 typedef ath_err ath_take_fn(void *context, const void *bytes, size_t n);
 ATH_MUST ath_err ath_file_each(const char *path, ath_take_fn *take, void *context);
 
+/* EIO where it cannot be; a missing file is as good as removed. */
+ATH_MUST ath_err ath_file_remove(const char *path);
+
 enum { ATH_PATH_BYTES = 4096 };
 
 /*

@@ -11,6 +11,10 @@ static void check_text(void)
     CHECK_STR(ath_hash_print(ath_hash_of("", 0), text), "99aa06d3014798d86001c324468d497f");
     CHECK_STR(ath_hash_print((ath_hash){.lo = 1, .hi = 0x8000000000000000u}, text),
               "80000000000000000000000000000001");
+    ath_hash read = {0};
+    CHECK(ath_hash_parse(text, &read) && read.lo == 1 && read.hi == 0x8000000000000000u);
+    CHECK(!ath_hash_parse("8000000000000000000000000000000", &read)); /* a digit short */
+    CHECK(!ath_hash_parse("8000000000000000000000000000000G", &read));
 }
 
 /* Any cut into three pieces gives the hash of the whole, of any length around the library's own
