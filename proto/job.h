@@ -43,6 +43,15 @@ ATH_MUST ath_err ath_job_pack(const Athanor__Job *job, uint8_t **out, size_t *n)
  * out of its range. */
 ATH_MUST ath_err ath_job_unpack(const void *bytes, size_t n, Athanor__Job **out);
 
+/* Each key whose value is another in `is` than in `was`, with both as TOML has them; an error of `each`
+ * ends it. */
+typedef ath_err ath_job_change_fn(void *context, const char *key, const char *was, const char *is);
+ATH_MUST ath_err ath_job_changes(const Athanor__Job *was, const Athanor__Job *is,
+                                 ath_job_change_fn *each, void *context);
+/* Whether a run that was begun may go on with another value of this key: it changes no bit of the
+ * weights. */
+bool ath_job_is_free(const char *key);
+
 /* Every key with default, range and meaning: for a terminal, and as docs/job.md. */
 typedef enum ath_job_format { ATH_JOB_PLAIN, ATH_JOB_MARKDOWN, ATH_N_JOB_FORMATS } ath_job_format;
 void ath_job_help(ath_job_format format, ath_str *to);

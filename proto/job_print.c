@@ -11,6 +11,10 @@ static void print_real(double x, ath_str *to)
 {
     char text[40];
 
+    if (x == floor(x) && fabs(x) < 1e15) {
+        ath_str_print(to, "%.1f", x);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, x);
         if (strtod(text, NULL) == x) break;
@@ -111,25 +115,47 @@ void ath_job_print_value(const ProtobufCFieldDescriptor *f, const void *value, a
     ATH_ASSERT(!"a value");
 }
 
+static void print_values(const ProtobufCFieldDescriptor *f, const ProtobufCMessage *m, ath_str *to)
+{
+    const void *value = ath_field_value(f, m);
+
+    if (!ath_job_is_many(f)) {
+        ath_job_print_value(f, value, to);
+        return;
+    }
+    const char *items = *(char *const *)value;
+    ath_str_print(to, "[");
+    for (size_t i = 0; i < *ath_field_count(f, m); i++) {
+        ath_str_print(to, "%s", i ? ", " : "");
+        ath_job_print_value(f, items + i * ath_job_element_bytes(f), to);
+    }
+    ath_str_print(to, "]");
+}
+
 static void print_line(const ProtobufCFieldDescriptor *f, const ProtobufCMessage *m, ath_str *to)
 {
     char key[ATH_JOB_PATH_BYTES];
-    const void *value = ath_field_value(f, m);
 
     ath_job_key_of(f, key);
     ath_str_print(to, "%s = ", key);
-    if (ath_job_is_many(f)) {
-        const char *items = *(char *const *)value;
-        ath_str_print(to, "[");
-        for (size_t i = 0; i < *ath_field_count(f, m); i++) {
-            ath_str_print(to, "%s", i ? ", " : "");
-            ath_job_print_value(f, items + i * ath_job_element_bytes(f), to);
-        }
-        ath_str_print(to, "]");
-    } else {
-        ath_job_print_value(f, value, to);
-    }
+    print_values(f, m, to);
     ath_str_print(to, "\n");
+}
+
+static void print_table(const char *table, const ProtobufCMessage *m, ath_str *to);
+
+static void print_tables(const char *path, const ProtobufCFieldDescriptor *f,
+                         const ProtobufCMessage *m, ath_str *to)
+{
+    const bool many = ath_job_is_many(f);
+    void *value = ath_field_value(f, m);
+    ProtobufCMessage **items = many ? *(ProtobufCMessage ***)value : value;
+    const size_t n = many ? *ath_field_count(f, m) : 1;
+
+    for (size_t k = 0; k < n; k++) {
+        ath_str_print(to, many ? "\n[[%s]]\n" : "\n[%s]\n", path);
+        print_table(path, items[k], to);
+    }
 }
 
 /* A table's own values first: in TOML what follows the head of a table belongs to that one. */
@@ -143,16 +169,18 @@ static void print_table(const char *table, const ProtobufCMessage *m, ath_str *t
     for (unsigned i = 0; i < type->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &type->fields[i];
         if (ath_job_form_of(f) != ATH_JOB_TABLE) continue;
-        bool many = ath_job_is_many(f);
-        void *value = ath_field_value(f, m);
-        ProtobufCMessage **items = many ? *(ProtobufCMessage ***)value : value;
-        size_t n = many ? *ath_field_count(f, m) : 1;
         ath_job_path_of(table, f, path);
-        for (size_t k = 0; k < n; k++) {
-            ath_str_print(to, many ? "\n[[%s]]\n" : "\n[%s]\n", path);
-            print_table(path, items[k], to);
-        }
+        print_tables(path, f, m, to);
     }
+}
+
+void ath_job_print_field(const char *path, const ProtobufCFieldDescriptor *f,
+                         const ProtobufCMessage *m, ath_str *to)
+{
+    if (ath_job_form_of(f) == ATH_JOB_TABLE)
+        print_tables(path, f, m, to);
+    else
+        print_values(f, m, to);
 }
 
 void ath_job_print(const Athanor__Job *job, ath_str *to)

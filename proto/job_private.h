@@ -48,6 +48,9 @@ void ath_job_print_wanted(const ProtobufCFieldDescriptor *f, const ath_job_key *
 
 /* A value as TOML: of one element of the field; the key of a bare table or text is quoted. */
 void ath_job_print_value(const ProtobufCFieldDescriptor *f, const void *value, ath_str *to);
+/* All that a field holds: a value, a list, or the lines of its tables, whose path it has. */
+void ath_job_print_field(const char *path, const ProtobufCFieldDescriptor *f,
+                         const ProtobufCMessage *m, ath_str *to);
 
 /* Reading: what is wrong is collected. */
 typedef struct ath_job_problem {

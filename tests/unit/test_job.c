@@ -510,6 +510,40 @@ static void check_page(const char *path)
     ath_str_release(&page);
 }
 
+/* What another job has other than a run's. */
+static ath_err note_change(void *text, const char *key, const char *was, const char *is)
+{
+    ath_str_print(text, "%s%s: %s, %s\n", ath_job_is_free(key) ? "" : "! ", key, was, is);
+    return ATH_OK;
+}
+
+static void check_changes(void)
+{
+    static const char was[] = "name = 'a'\n[model]\nbase = 'm'\n[data]\ntrain = 't'\n"
+                              "[train]\nsteps = 5\n[[sample]]\nprompt = 'x'\n";
+    static const char *const sets[] = {"train.steps=6", "save.keep=3", "data.train=u"};
+    Athanor__Job *a = NULL, *b = NULL;
+    ath_str text = {0};
+
+    ath_test_begin("changes");
+    CHECK_OK(ath_job_read_text(was, sizeof was - 1, "a.toml", NULL, 0, &a));
+    CHECK_OK(ath_job_read_text(was, sizeof was - 1 - sizeof "[[sample]]\nprompt = 'x'\n" + 1,
+                               "a.toml", sets, 3, &b));
+    if (a && b) {
+        CHECK_OK(ath_job_changes(a, a, note_change, &text));
+        CHECK(text.n == 0);
+        CHECK_OK(ath_job_changes(a, b, note_change, &text));
+        CHECK_HAS(ath_str_text(&text), "! data.train: \"t\", \"u\"\n");
+        CHECK_HAS(ath_str_text(&text), "! train.steps: 5, 6\n");
+        CHECK_HAS(ath_str_text(&text), "\nsave.keep: 2, 3\n");
+        CHECK_HAS(ath_str_text(&text), "\nsample: \n[[sample]]\nprompt = \"x\"");
+    }
+    CHECK(!ath_job_is_free("saves") && !ath_job_is_free("name") && ath_job_is_free("save.dtype"));
+    ath_str_release(&text);
+    ath_job_free(&a);
+    ath_job_free(&b);
+}
+
 /* What the coordinator and the ranks tell each other survives the way. */
 static void check_messages(void)
 {
@@ -568,5 +602,6 @@ int main(void)
     check_examples();
     check_page("docs/job.md");
     check_messages();
+    check_changes();
     return ath_test_end();
 }
