@@ -1,0 +1,329 @@
+/*
+ * Checkpoints: what was written is read, and equal content gives equal bytes. One bit turned over in
+ * any byte of either file, either file cut at any block of 512 bytes, a block of 4 KiB zeroed, set to
+ * 0xff or changed for another: each is noticed, and where it lies in a tensor that one is named.
+ * Whatever call of the system fails, or is the last before the process is gone, an older checkpoint or
+ * the new one is there and whole. The newest are kept and pinned ones; files that are not of this form
+ * stay. The checkpoint in tests/golden was written by an earlier build and reads as it did then.
+ *
+ *     test_checkpoint GOLDEN_FOLDER          test_checkpoint GOLDEN_FOLDER make
+ */
+#include "core/mem.h"
+#include "tests/data_folder.h"
+#include "tests/faulty_io.h"
+#include "tests/harness.h"
+#include "worker/run/checkpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N_SMALL = 12, N_LARGE = 2560, BLOCK = 4096, SECTOR = 512 };
+
+static ath_data_folder data;
+static char folder[ATH_TEST_PATH];
+static float small[N_SMALL], large[N_LARGE];
+static const char job[] = "a packed job";
+
+/* ---- one to write ---- */
+
+static void fill(int64_t step)
+{
+    for (int i = 0; i < N_SMALL; i++) small[i] = (float)step + (float)i / 16;
+    for (int i = 0; i < N_LARGE; i++) large[i] = (float)(step * i % 977) * 0.25F;
+}
+
+static const ath_checkpoint_tensor tensors[] = {
+    {.name = "value/layer.weight", .n_dim = 2, .dim = {3, 4}, .data = small},
+    {.name = "moment1/layer.weight", .n_dim = 1, .dim = {N_LARGE}, .data = large}};
+
+static ath_err save(const char *where, int64_t step, bool is_pinned, int64_t keep)
+{
+    const ath_checkpoint c = {.facts = {.n_done = step,
+                                        .n_updates = step - 1,
+                                        .n_skipped = 1,
+                                        .plan = {1, 2},
+                                        .digest = {3, UINT64_C(0xfedcba9876543210)},
+                                        .n_losses = 4,
+                                        .loss_sum = 0.1 * (double)step,
+                                        .is_pinned = is_pinned},
+                              .job = (const uint8_t *)job,
+                              .job_bytes = sizeof job,
+                              .n_tensors = 2,
+                              .tensor = tensors};
+    fill(step);
+    return ath_checkpoint_write(where, &c, keep);
+}
+
+/* Opens and reads all of it; what is read is what `step` had. */
+static ath_err load(const char *where, int64_t step)
+{
+    static float a[N_SMALL], b[N_LARGE];
+    ath_checkpoint_tensor to[2] = {tensors[0], tensors[1]};
+    ath_checkpoint_file *f = NULL;
+    ath_err err = ATH_OK;
+    size_t n = 0;
+
+    to[0].data = a;
+    to[1].data = b;
+    ATH_TRY_OUT(ath_checkpoint_open(where, step, &f));
+    for (int i = 0; i < 2; i++) ATH_TRY_OUT(ath_checkpoint_read(f, &to[i]));
+    fill(step);
+    const ath_checkpoint_facts *facts = ath_checkpoint_get_facts(f);
+    CHECK_BITS(a, small, sizeof a);
+    CHECK_BITS(b, large, sizeof b);
+    CHECK(facts->n_done == step && facts->n_updates == step - 1 && facts->n_skipped == 1);
+    CHECK(facts->n_losses == 4 && facts->loss_sum == 0.1 * (double)step);
+    CHECK(facts->plan.lo == 1 && facts->plan.hi == 2 && facts->digest.lo == 3);
+    CHECK(facts->digest.hi == UINT64_C(0xfedcba9876543210));
+    CHECK_BITS(ath_checkpoint_job(f, &n), job, sizeof job);
+    CHECK(n == sizeof job);
+out:
+    ath_checkpoint_close(&f);
+    return err;
+}
+
+/* The newest that is whole, as a run goes on from it; 0: none. */
+static int64_t newest(const char *where)
+{
+    int64_t *steps = NULL, n = 0, found = 0;
+
+    CHECK_OK(ath_checkpoint_list(where, &steps, &n));
+    for (int64_t i = 0; i < n && !found; i++) {
+        const ath_err err = load(where, steps[i]);
+        if (!err) found = steps[i];
+        CHECK(!err || err == ATH_EFORMAT);
+        ath_err_clear();
+    }
+    ath_mem_free(&steps);
+    return found;
+}
+
+static void check_round_trip(void)
+{
+    ath_checkpoint_tensor other = tensors[0];
+    ath_checkpoint_file *f = NULL;
+
+    CHECK(newest(folder) == 0);
+    CHECK_OK(save(folder, 7, false, 2));
+    CHECK_OK(load(folder, 7));
+    CHECK_OK(ath_checkpoint_open(folder, 7, &f));
+    if (!f) return;
+    other.dim[0] = 4;
+    CHECK_ERR(ath_checkpoint_read(f, &other), ATH_ESHAPE);
+    other.name = "value/none";
+    CHECK_ERR(ath_checkpoint_read(f, &other), ATH_EMISSING);
+    CHECK_HAS(ath_err_text(), "value/none");
+    ath_checkpoint_close(&f);
+}
+
+static bool is_there(const char *name)
+{
+    char path[ATH_TEST_PATH];
+
+    return access(ath_data_path(&data, name, path), F_OK) == 0;
+}
+
+static void check_keeping(void)
+{
+    CHECK_OK(ath_data_put_text(&data, "kept/notes.txt", "mine"));
+    CHECK_OK(ath_data_put_text(&data, "kept/step-00000002.h5", "torn"));
+    CHECK_OK(ath_data_put_text(&data, "kept/.step-00000002.h5.77.1.tmp", "torn"));
+    char kept[ATH_TEST_PATH];
+    ath_data_path(&data, "kept", kept);
+    CHECK_OK(save(kept, 10, true, 2));
+    for (int64_t step = 11; step < 15; step++) CHECK_OK(save(kept, step, false, 2));
+    CHECK(is_there("kept/step-00000010.manifest") && is_there("kept/step-00000010.h5"));
+    CHECK(!is_there("kept/step-00000012.manifest") && !is_there("kept/step-00000012.h5"));
+    CHECK(is_there("kept/step-00000013.h5") && is_there("kept/step-00000014.h5"));
+    CHECK(is_there("kept/notes.txt"));
+    CHECK(!is_there("kept/step-00000002.h5") && !is_there("kept/.step-00000002.h5.77.1.tmp"));
+    /* going on from an earlier one gives up those after it, but for pinned ones */
+    CHECK_OK(save(kept, 16, true, 2));
+    CHECK_OK(ath_data_put_text(&data, "kept/.step-notes.tmp", "mine"));
+    CHECK_OK(ath_data_put_text(&data, "kept/step-000000013.manifest", "mine"));
+    CHECK_OK(save(kept, 13, false, 2));
+    CHECK(!is_there("kept/step-00000014.manifest") && is_there("kept/step-00000016.manifest"));
+    CHECK(is_there("kept/.step-notes.tmp") && is_there("kept/step-000000013.manifest"));
+    CHECK(newest(kept) == 16);
+}
+
+/* ---- damage ---- */
+
+typedef struct bytes {
+    char path[ATH_TEST_PATH];
+    const char *name;
+    char *byte;
+    size_t n;
+} bytes;
+
+static void take(bytes *b, const char *name)
+{
+    b->name = name;
+    ath_data_path(&data, name, b->path);
+    CHECK_OK(ath_file_read(b->path, 1 << 20, &b->byte, &b->n));
+}
+
+static void check_refusal(const bytes *b, size_t at)
+{
+    const ath_err err = load(folder, 7);
+    if (err != ATH_EFORMAT) printf("%s, byte %zu of %zu\n", b->name, at, b->n);
+    CHECK(err == ATH_EFORMAT);
+    ath_err_clear();
+}
+
+/* Put as it is now, it is refused. */
+static void check_refused(const bytes *b, size_t n, size_t at)
+{
+    CHECK_OK(ath_data_put(&data, b->name, b->byte, n));
+    check_refusal(b, at);
+}
+
+static void check_bits(const bytes *b)
+{
+    const int fd = open(b->path, O_WRONLY);
+
+    for (size_t i = 0; i < b->n; i++) {
+        const char bad = (char)(b->byte[i] ^ 1 << i % 8);
+        CHECK(pwrite(fd, &bad, 1, (off_t)i) == 1);
+        check_refusal(b, i);
+        CHECK(pwrite(fd, &b->byte[i], 1, (off_t)i) == 1);
+    }
+    close(fd);
+}
+
+static void check_cuts(const bytes *b)
+{
+    for (size_t n = 0; n < b->n; n += SECTOR) check_refused(b, n, n);
+    check_refused(b, b->n - 1, b->n - 1);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void check_blocks(bytes *b)
+{
+    char was[BLOCK];
+
+    for (size_t at = 0; at < b->n; at += BLOCK) {
+        const size_t n = least(BLOCK, b->n - at), from = at ? 0 : least(BLOCK, b->n - n);
+        memcpy(was, b->byte + at, n);
+        for (int how = 0; how < 3; how++) {
+            if (how < 2)
+                memset(b->byte + at, how ? 0xff : 0, n);
+            else
+                memmove(b->byte + at, b->byte + from, n);
+            if (memcmp(was, b->byte + at, n) != 0) check_refused(b, b->n, at);
+            memcpy(b->byte + at, was, n);
+        }
+    }
+}
+
+static void check_damage(const char *name)
+{
+    bytes b = {0};
+
+    take(&b, name);
+    CHECK(b.n > 200);
+    check_bits(&b);
+    check_cuts(&b);
+    check_blocks(&b);
+    CHECK_OK(ath_data_put(&data, name, b.byte, b.n));
+    CHECK_OK(load(folder, 7));
+    ath_mem_free(&b.byte);
+}
+
+/* The numbers of `large` are found by their bytes. */
+static void check_naming(void)
+{
+    bytes b = {0};
+    size_t at = 0;
+
+    take(&b, "run/step-00000007.h5");
+    fill(7);
+    while (at + sizeof large < b.n && memcmp(b.byte + at, large, sizeof large) != 0) at++;
+    b.byte[at + 100] ^= 4;
+    CHECK_OK(ath_data_put(&data, b.name, b.byte, b.n));
+    CHECK_ERR(load(folder, 7), ATH_EFORMAT);
+    CHECK_HAS(ath_err_text(), "run/step-00000007.h5: tensor moment1/layer.weight is damaged");
+    b.byte[at + 100] ^= 4;
+    b.byte[8] ^= 1;
+    CHECK_OK(ath_data_put(&data, b.name, b.byte, b.n));
+    CHECK_ERR(load(folder, 7), ATH_EFORMAT);
+    CHECK_HAS(ath_err_text(), "between its tensors");
+    CHECK(unlink(b.path) == 0);
+    CHECK_ERR(load(folder, 7), ATH_EFORMAT);
+    CHECK_HAS(ath_err_text(), "missing");
+    ath_mem_free(&b.byte);
+}
+
+/* ---- calls that fail ---- */
+
+/* A save over an older one, with a fault at its k-th call; false: it has no k-th call. */
+static bool save_with(faulty_io *f, char where[ATH_TEST_PATH])
+{
+    char name[32];
+    static int n_made;
+
+    snprintf(name, sizeof name, "fault-%d", n_made++);
+    ath_data_path(&data, name, where);
+    CHECK_OK(save(where, 20, false, 1));
+    faulty_io_install(f);
+    const ath_err err = save(where, 21, false, 1);
+    ath_io_replace(NULL);
+    const int64_t is = newest(where);
+    if (err && f->kind == FAULT_SHORT) printf("call %d: %s\n", f->fail_at, ath_err_text());
+    CHECK(is == 21 || (err && is == 20));
+    CHECK(f->kind == FAULT_CRASH || f->n_open == 0);
+    ath_err_clear();
+    return f->n_calls >= f->fail_at;
+}
+
+static void check_faults(void)
+{
+    static const struct {
+        fault_kind kind;
+        int code;
+    } faults[] = {{FAULT_ERROR, ENOSPC}, {FAULT_ERROR, EIO}, {FAULT_ERROR, EDQUOT},
+                  {FAULT_ERROR, EINTR},  {FAULT_SHORT, 0},   {FAULT_CRASH, 0}};
+    char where[ATH_TEST_PATH];
+
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        int k = 1;
+        for (;; k++) {
+            faulty_io f = {.fail_at = k, .kind = faults[i].kind, .code = faults[i].code};
+            if (!save_with(&f, where)) break;
+            /* what a crash left is cleaned up by the next */
+            if (faults[i].kind == FAULT_CRASH) {
+                CHECK_OK(save(where, 22, false, 1));
+                CHECK(newest(where) == 22);
+            }
+        }
+        CHECK(k > 10);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    ATH_ASSERT(argc == 2 || argc == 3);
+    ATH_ASSERT(!ath_data_folder_make(&data));
+    ath_data_path(&data, "run", folder);
+    if (argc == 3) return save(argv[1], 5, false, 1) != ATH_OK;
+    ath_test_begin("golden");
+    CHECK_OK(load(argv[1], 5));
+    ath_test_begin("round trip");
+    check_round_trip();
+    ath_test_begin("keeping");
+    check_keeping();
+    ath_test_begin("damage");
+    check_damage("run/step-00000007.h5");
+    check_damage("run/step-00000007.manifest");
+    check_naming();
+    ath_test_begin("faults");
+    check_faults();
+    ath_data_folder_remove(&data);
+    return ath_test_end();
+}

@@ -1,0 +1,390 @@
+#include "worker/run/checkpoint.h"
+
+#include "core/io/h5.h"
+#include "core/mem.h"
+#include "worker/run/manifest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { VERSION = 1, NAME_BYTES = 512 };
+static const char format[] = "athanor checkpoint";
+
+struct ath_checkpoint_file {
+    char path[ATH_PATH_BYTES]; /* of the h5 file */
+    ath_h5 *h5;
+    ath_manifest *manifest;
+    ath_checkpoint_facts facts;
+    uint8_t *job;
+    size_t job_bytes;
+};
+
+static ath_err name_file(const char *folder, int64_t step, const char *ending,
+                         char out[ATH_PATH_BYTES])
+{
+    const int n = snprintf(out, ATH_PATH_BYTES, "%s/step-%08" PRId64 "%s", folder, step, ending);
+
+    ATH_NEED(n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", folder);
+    return ATH_OK;
+}
+
+/* ---- facts ---- */
+
+/* attribute, field */
+#define FACTS_MAP(X)                 \
+    X("steps_done", n_done)          \
+    X("updates", n_updates)          \
+    X("skipped_in_a_row", n_skipped) \
+    X("losses", n_losses)            \
+    X("is_pinned", is_pinned)
+
+static ath_err put_facts(ath_h5 *h5, const ath_checkpoint_facts *f)
+{
+    char text[ATH_HASH_TEXT];
+
+    ATH_TRY(ath_h5_note_text(h5, "", "format", format));
+    ATH_TRY(ath_h5_note_int(h5, "", "version", VERSION));
+#define PUT(key, field) ATH_TRY(ath_h5_note_int(h5, "", key, f->field));
+    FACTS_MAP(PUT)
+#undef PUT
+    ATH_TRY(ath_h5_note_real(h5, "", "loss_sum", f->loss_sum));
+    ATH_TRY(ath_h5_note_text(h5, "", "plan", ath_hash_print(f->plan, text)));
+    return ath_h5_note_text(h5, "", "digest", ath_hash_print(f->digest, text));
+}
+
+static ath_err get_hash(ath_h5 *h5, const char *path, const char *key, ath_hash *out)
+{
+    char *text = NULL;
+
+    ATH_TRY(ath_h5_get_text(h5, "", key, &text));
+    const bool is_hash = ath_hash_parse(text, out);
+    ath_mem_free(&text);
+    ATH_NEED(is_hash, ATH_EFORMAT, "%s: \"%s\" is no digest", path, key);
+    return ATH_OK;
+}
+
+static ath_err get_facts(ath_h5 *h5, const char *path, ath_checkpoint_facts *f)
+{
+    int64_t version = 0;
+
+    ATH_TRY(ath_h5_get_int(h5, "", "version", &version));
+    ATH_NEED(version == VERSION, ATH_EFORMAT,
+             "%s: a checkpoint of version %" PRId64 ", but this program knows up to %d; go on with "
+             "the program that wrote it, or a later one",
+             path, version, VERSION);
+#define GET(key, field) ATH_TRY(ath_h5_get_int(h5, "", key, &f->field));
+    FACTS_MAP(GET)
+#undef GET
+    ATH_TRY(ath_h5_get_real(h5, "", "loss_sum", &f->loss_sum));
+    ATH_TRY(get_hash(h5, path, "plan", &f->plan));
+    return get_hash(h5, path, "digest", &f->digest);
+}
+
+/* ---- writing ---- */
+
+static ath_h5_array array_of(const ath_checkpoint_tensor *t)
+{
+    ath_h5_array a = {.type = ATH_H5_F32, .n_dim = t->n_dim};
+
+    memcpy(a.dim, t->dim, sizeof t->dim);
+    return a;
+}
+
+static int64_t bytes_of(const ath_checkpoint_tensor *t)
+{
+    int64_t n = (int64_t)sizeof(float);
+
+    for (int32_t i = 0; i < t->n_dim; i++) n *= t->dim[i];
+    return n;
+}
+
+static ath_err write_h5(const char *path, const ath_checkpoint *c)
+{
+    const ath_h5_array job = {.type = ATH_H5_U8, .n_dim = 1, .dim = {(int64_t)c->job_bytes}};
+    ath_h5 *h5 = NULL;
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(ath_h5_create(path, &h5));
+    ATH_TRY_OUT(put_facts(h5, &c->facts));
+    ATH_TRY_OUT(ath_h5_write(h5, "job", &job, c->job));
+    for (int32_t i = 0; i < c->n_tensors; i++) {
+        const ath_h5_array a = array_of(&c->tensor[i]);
+        ATH_TRY_OUT(ath_h5_write(h5, c->tensor[i].name, &a, c->tensor[i].data));
+    }
+    ATH_TRY_OUT(ath_h5_commit(&h5));
+out:
+    ath_h5_close(&h5);
+    return err;
+}
+
+static ath_err describe_one(ath_h5 *h5, const char *name, const void *data, size_t n,
+                            ath_manifest *m)
+{
+    ath_manifest_tensor *t = NULL;
+
+    ATH_TRY(ath_manifest_add(m, name, &t));
+    ATH_TRY(ath_h5_place(h5, name, &t->offset, &t->bytes));
+    t->digest = ath_hash_of(data, n);
+    return ATH_OK;
+}
+
+/* Where the tensors came to lie, and the digests of what is in memory: what the disk holds is compared
+ * with these. */
+static ath_err describe(const char *path, const ath_checkpoint *c, ath_manifest *m)
+{
+    ath_checkpoint_facts read = {0};
+    ath_h5 *h5 = NULL;
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(ath_h5_open(path, &h5));
+    ATH_TRY_OUT(get_facts(h5, path, &read));
+    if (memcmp(&read, &c->facts, sizeof read) != 0) {
+        err = ath_raise(ATH_EIO, "%s: the facts read otherwise than they were written", path);
+        goto out;
+    }
+    ATH_TRY_OUT(describe_one(h5, "job", c->job, c->job_bytes, m));
+    for (int32_t i = 0; i < c->n_tensors; i++) {
+        const ath_checkpoint_tensor *t = &c->tensor[i];
+        ATH_TRY_OUT(describe_one(h5, t->name, t->data, (size_t)bytes_of(t), m));
+    }
+    ATH_TRY_OUT(ath_manifest_measure(m, path));
+    ATH_TRY_OUT(ath_manifest_check_tensors(m, path));
+out:
+    ath_h5_close(&h5);
+    return err;
+}
+
+static ath_err remove_old(const char *folder, int64_t step, int64_t keep);
+
+ath_err ath_checkpoint_write(const char *folder, const ath_checkpoint *c, int64_t keep)
+{
+    char h5[ATH_PATH_BYTES], manifest[ATH_PATH_BYTES];
+    ath_manifest *m = NULL;
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(name_file(folder, c->facts.n_done, ".h5", h5));
+    ATH_TRY_OUT(name_file(folder, c->facts.n_done, ".manifest", manifest));
+    if (mkdir(folder, 0777) < 0 && errno != EEXIST) ATH_TRY_OUT(ath_sys(-1, folder));
+    ATH_TRY_OUT(ath_manifest_create(&m));
+    /* one of the same step stops counting before its other file is replaced */
+    ATH_TRY_OUT(ath_file_remove(manifest));
+    ATH_TRY_OUT(write_h5(h5, c));
+    ATH_TRY_OUT(describe(h5, c, m));
+    m->is_pinned = c->facts.is_pinned;
+    ATH_TRY_OUT(ath_manifest_publish(m, manifest));
+    ATH_TRY_OUT(remove_old(folder, c->facts.n_done, keep));
+out:
+    ath_manifest_destroy(&m);
+    return err;
+}
+
+/* ---- what there is ---- */
+
+/* The step of "step-00000120.manifest"; -1: any other name, even one that says the same number. */
+static int64_t step_of(const char *name, const char *ending)
+{
+    char again[64];
+
+    if (strncmp(name, "step-", 5) != 0) return -1;
+    const long long step = strtoll(name + 5, NULL, 10);
+    snprintf(again, sizeof again, "step-%08lld%s", step, ending);
+    return step >= 0 && strcmp(again, name) == 0 ? step : -1;
+}
+
+/* What a file is published under: ".step-00000120.h5.<process>.<number>.tmp". */
+static bool is_unpublished(const char *name, const char *ending)
+{
+    const char *at = strstr(name, ending);
+    char own[64];
+
+    if (name[0] != '.' || !at) return false;
+    at += strlen(ending);
+    snprintf(own, sizeof own, "%.*s", (int)(at - name - 1), name + 1);
+    const size_t n = strlen(at);
+    return step_of(own, ending) >= 0 && n > 4 && strcmp(at + n - 4, ".tmp") == 0 &&
+           strspn(at, ".0123456789") == n - 3;
+}
+
+static int newer(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x < y) - (x > y);
+}
+
+static ath_err list(const char *folder, const char *ending, int64_t **steps, int64_t *n)
+{
+    DIR *dir = opendir(folder);
+    int64_t room = 0;
+    ath_err err = ATH_OK;
+
+    *steps = NULL;
+    *n = 0;
+    if (!dir) return errno == ENOENT ? ATH_OK : ath_sys(-1, folder);
+    for (struct dirent *e = readdir(dir); e && !err; e = readdir(dir)) {
+        const int64_t step = step_of(e->d_name, ending);
+        if (step < 0) continue;
+        err = ath_mem_grow(steps, *n, &room, sizeof **steps, "checkpoints");
+        if (!err) (*steps)[(*n)++] = step;
+    }
+    closedir(dir);
+    if (*n > 0) qsort(*steps, (size_t)*n, sizeof **steps, newer);
+    if (err) ath_mem_free(steps);
+    return err;
+}
+
+ath_err ath_checkpoint_list(const char *folder, int64_t **steps, int64_t *n)
+{
+    return list(folder, ".manifest", steps, n);
+}
+
+/* ---- removing ---- */
+
+static ath_err remove_one(const char *folder, int64_t step)
+{
+    char path[ATH_PATH_BYTES];
+
+    /* first what says that it is whole */
+    ATH_TRY(name_file(folder, step, ".manifest", path));
+    ATH_TRY(ath_file_remove(path));
+    ATH_TRY(name_file(folder, step, ".h5", path));
+    return ath_file_remove(path);
+}
+
+/* Whether it is for ever. A manifest that is damaged is none to keep; one that cannot be read today may
+ * be whole tomorrow. */
+static bool is_pinned(const char *folder, int64_t step)
+{
+    char path[ATH_PATH_BYTES];
+    ath_manifest *m = NULL;
+
+    ath_err err = name_file(folder, step, ".manifest", path);
+    if (!err) err = ath_manifest_read(path, &m);
+    const bool is = err ? err != ATH_EFORMAT : m->is_pinned != 0;
+    if (err) ath_err_clear();
+    ath_manifest_destroy(&m);
+    return is;
+}
+
+/* What a crash left: h5 files that never got a manifest, and what was being published. */
+static ath_err remove_leftovers(const char *folder)
+{
+    char path[ATH_PATH_BYTES];
+    DIR *dir = opendir(folder);
+    ath_err err = ATH_OK;
+
+    if (!dir) return ath_sys(-1, folder);
+    for (struct dirent *e = readdir(dir); e && !err; e = readdir(dir)) {
+        const int64_t step = step_of(e->d_name, ".h5");
+        if (step >= 0) {
+            err = name_file(folder, step, ".manifest", path);
+            struct stat s;
+            if (!err && stat(path, &s) < 0 && errno == ENOENT) err = remove_one(folder, step);
+        } else if (is_unpublished(e->d_name, ".h5") || is_unpublished(e->d_name, ".manifest")) {
+            if (snprintf(path, sizeof path, "%s/%s", folder, e->d_name) < (int)sizeof path)
+                err = ath_file_remove(path);
+        }
+    }
+    closedir(dir);
+    return err;
+}
+
+/* Later steps than the one just written are of a past that a resume has given up. */
+static ath_err remove_old(const char *folder, int64_t step, int64_t keep)
+{
+    int64_t *steps = NULL, n = 0, n_kept = 0;
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(ath_checkpoint_list(folder, &steps, &n));
+    for (int64_t i = 0; i < n; i++) {
+        if (is_pinned(folder, steps[i])) continue;
+        if (steps[i] <= step && n_kept++ < keep) continue;
+        ATH_TRY_OUT(remove_one(folder, steps[i]));
+    }
+    ATH_TRY_OUT(remove_leftovers(folder));
+out:
+    ath_mem_free(&steps);
+    return err;
+}
+
+/* ---- reading ---- */
+
+static ath_err open_verified(ath_checkpoint_file *f)
+{
+    ath_h5_array job = {0};
+
+    ATH_TRY(ath_manifest_check(f->manifest, f->path));
+    ATH_TRY(ath_h5_open(f->path, &f->h5));
+    ATH_TRY(get_facts(f->h5, f->path, &f->facts));
+    ATH_TRY(ath_h5_shape(f->h5, "job", &job));
+    ATH_NEED(job.type == ATH_H5_U8 && job.n_dim == 1 && job.dim[0] > 0, ATH_EFORMAT,
+             "%s: \"job\" is no list of bytes", f->path);
+    f->job_bytes = (size_t)job.dim[0];
+    ATH_TRY(ATH_NEW(job.dim[0], "job of a checkpoint", &f->job));
+    return ath_h5_read(f->h5, "job", ATH_H5_U8, f->job, f->job_bytes);
+}
+
+ath_err ath_checkpoint_open(const char *folder, int64_t step, ath_checkpoint_file **out)
+{
+    char manifest[ATH_PATH_BYTES];
+    ath_checkpoint_file *f = NULL;
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(ATH_NEW(1, "checkpoint", &f));
+    ATH_TRY_OUT(name_file(folder, step, ".h5", f->path));
+    ATH_TRY_OUT(name_file(folder, step, ".manifest", manifest));
+    ATH_TRY_OUT(ath_manifest_read(manifest, &f->manifest));
+    ATH_TRY_OUT(open_verified(f));
+    *out = f;
+    f = NULL;
+out:
+    ath_checkpoint_close(&f);
+    return err;
+}
+
+void ath_checkpoint_close(ath_checkpoint_file **file)
+{
+    ath_checkpoint_file *f = *file;
+
+    if (!f) return;
+    ath_h5_close(&f->h5);
+    ath_manifest_destroy(&f->manifest);
+    ath_mem_free(&f->job);
+    ath_mem_free(file);
+}
+
+const ath_checkpoint_facts *ath_checkpoint_get_facts(const ath_checkpoint_file *file)
+{
+    return &file->facts;
+}
+
+const uint8_t *ath_checkpoint_job(const ath_checkpoint_file *file, size_t *n)
+{
+    *n = file->job_bytes;
+    return file->job;
+}
+
+ath_err ath_checkpoint_read(ath_checkpoint_file *f, const ath_checkpoint_tensor *t)
+{
+    const ath_manifest_tensor *entry = ath_manifest_find(f->manifest, t->name);
+    ath_h5_array have = {0};
+    const ath_h5_array want = array_of(t);
+
+    ATH_NEED(entry, ATH_EMISSING, "%s: there is no tensor %s", f->path, t->name);
+    ATH_TRY(ath_h5_shape(f->h5, t->name, &have));
+    bool is_same = have.type == want.type && have.n_dim == want.n_dim;
+    for (int32_t i = 0; is_same && i < want.n_dim; i++) is_same = have.dim[i] == want.dim[i];
+    ATH_NEED(
+        is_same, ATH_ESHAPE,
+        "%s: tensor %s has another shape than the job's network; was it written by another job?",
+        f->path, t->name);
+    ATH_TRY(ath_h5_read(f->h5, t->name, ATH_H5_F32, t->data, (size_t)bytes_of(t)));
+    ATH_NEED(ath_hash_is_equal(ath_hash_of(t->data, (size_t)bytes_of(t)), entry->digest),
+             ATH_EFORMAT, "%s: tensor %s reads otherwise than it was written", f->path, t->name);
+    return ATH_OK;
+}
