@@ -1,9 +1,11 @@
 /*
- * athanor train: a job becomes a run. Rank 0 reads, checks and plans; all ranks get job and plan,
- * confirm that they have the same, and train.
+ * athanor train: a job becomes a run, or goes on with the one that is there. Rank 0 reads, checks and
+ * plans; all ranks get job and plan, confirm that they have the same, and train.
  */
+#include "cli/begun.h"
 #include "cli/cmd.h"
 #include "cli/signals.h"
+#include "cli/train.h"
 #include "cli/train_boss.h"
 #include "core/mem.h"
 #include "proto/job.h"
@@ -16,26 +18,27 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct values {
-    int64_t ranks;
-    ath_opt_list sets;
-} values;
-
-static const ath_opt opts[] = {
-    {"ranks", ATH_OPT_INT, offsetof(values, ranks), "0..4096", "0",
+const ath_opt ath_train_cmd_opts[] = {
+    {"ranks", ATH_OPT_INT, offsetof(ath_train_values, ranks), "0..4096", "0",
      "processes, started by mpirun; 0: as launched; never changes a bit"},
-    {"set", ATH_OPT_LIST, offsetof(values, sets), "KEY=VALUE", NULL,
+    {"set", ATH_OPT_LIST, offsetof(ath_train_values, sets), "KEY=VALUE", NULL,
      "puts a value over the job's, as in train.steps=100; as often as wanted"},
     {0},
 };
 
+/* What rank 0 finds where the run is to be. */
+typedef struct place {
+    char folder[ATH_PATH_BYTES];
+    bool is_begun, is_finished;
+    char model[ATH_PATH_BYTES]; /* where it is finished */
+} place;
+
 typedef struct session {
-    const values *v;
-    const char *path;
+    const ath_train_opts *o;
     Athanor__Job *job; /* of all ranks, with the rest below */
     ProtobufCMessage *plan;
     ath_hash sent; /* of what was shared */
-    char folder[ATH_PATH_BYTES];
+    place place;
     ath_train_boss boss; /* rank 0's part */
 } session;
 
@@ -43,16 +46,45 @@ static ath_cancel cancel;
 
 /* ---- what rank 0 sends ---- */
 
+/* Whether this begins a run or goes on with one. */
+static ath_err find_place(session *s, Athanor__Job *job)
+{
+    place *p = &s->place;
+
+    if (s->o->run)
+        snprintf(p->folder, sizeof p->folder, "%s", s->o->run);
+    else
+        ATH_TRY(ath_run_folder_name(job, p->folder));
+    p->is_begun = ath_run_folder_is_run(p->folder);
+    if (!p->is_begun) return ath_run_folder_check(job);
+    ATH_TRY(ath_begun_check(p->folder, job));
+    return ath_begun_is_finished(p->folder, &p->is_finished, p->model);
+}
+
+static ath_err name_job(const ath_train_opts *o, char out[ATH_PATH_BYTES])
+{
+    const int n = o->run ? snprintf(out, ATH_PATH_BYTES, "%s/job.toml", o->run)
+                         : snprintf(out, ATH_PATH_BYTES, "%s", o->job);
+
+    ATH_NEED(n < ATH_PATH_BYTES, ATH_EINVAL, "%s: the path is too long", o->run ? o->run : o->job);
+    ATH_NEED(!o->run || ath_run_folder_is_run(o->run), ATH_EMISSING,
+             "%s: there is no run to go on with; wanted the folder of one, with its job.toml",
+             o->run);
+    return ATH_OK;
+}
+
 /* Threads are part of the recipe, so they are settled here, once, and not by each rank. */
 static ath_err read_job(session *s, uint8_t **bytes, size_t *n)
 {
     ath_err err = ATH_OK;
+    char path[ATH_PATH_BYTES];
     Athanor__Job *job = NULL;
 
-    ATH_TRY_OUT(ath_job_read(s->path, s->v->sets.item, (int)s->v->sets.n, &job));
+    ATH_TRY_OUT(name_job(s->o, path));
+    ATH_TRY_OUT(ath_job_read(path, s->o->sets->item, (int)s->o->sets->n, &job));
+    ATH_TRY_OUT(find_place(s, job));
     if (job->train->threads == 0) job->train->threads = ath_cores();
-    ATH_TRY_OUT(ath_run_folder_check(job));
-    ATH_TRY_OUT(ath_train_boss_look(job));
+    if (!s->place.is_finished) ATH_TRY_OUT(ath_train_boss_look(job));
     ATH_TRY_OUT(ath_job_pack(job, bytes, n));
 out:
     ath_job_free(&job);
@@ -67,8 +99,8 @@ static ath_err share_job(session *s)
 
     ATH_TRY_OUT(ath_dist_share_block(err, &bytes, &n));
     err = ath_job_unpack(bytes, n, &s->job);
-    if (!err) err = ath_run_folder_name(s->job, s->folder);
     ATH_TRY_OUT(ath_dist_agree(err));
+    ATH_TRY_OUT(ath_dist_share(&s->place, sizeof s->place));
     s->sent = ath_hash_of(bytes, n);
 out:
     ath_mem_free(&bytes);
@@ -152,27 +184,31 @@ static ath_err draw_class_images(session *s)
 static ath_err train(session *s)
 {
     ATH_TRY(share_job(s));
+    if (s->place.is_finished) {
+        if (ath_dist_rank() == 0) printf("%s\n", s->place.model);
+        return ATH_OK;
+    }
     ATH_TRY(draw_class_images(s));
     ATH_TRY(share_plan(s));
     ATH_TRY(confirm(s));
-    ATH_TRY(ath_dist_agree(ath_dist_rank() == 0 ? ath_train_boss_open(&s->boss) : ATH_OK));
+    const char *resumed = s->place.is_begun ? s->place.folder : NULL;
+    ATH_TRY(ath_dist_agree(ath_dist_rank() == 0 ? ath_train_boss_open(&s->boss, resumed) : ATH_OK));
     const ath_run_opts run = {.job = s->job,
                               .plan = (const Athanor__Plan *)s->plan,
-                              .folder = s->folder,
+                              .folder = s->place.folder,
+                              .resume = s->place.is_begun,
                               .boss = ath_train_boss_face(&s->boss),
                               .cancel = &cancel};
     return ath_run_train(&run);
 }
 
-static ath_err run(const void *given, int n_args, char **args)
+ath_err ath_train(const ath_train_opts *opts)
 {
-    const values *v = given;
-    session s = {.v = v, .path = args[0]};
+    session s = {.o = opts};
     ath_err err = ATH_OK;
 
-    (void)n_args;
     ATH_TRY_OUT(ath_signals_catch(&cancel));
-    ATH_TRY_OUT(ath_dist_init((int32_t)v->ranks));
+    ATH_TRY_OUT(ath_dist_init((int32_t)opts->ranks));
     err = train(&s);
     if (ath_dist_rank() == 0) err = ath_train_boss_close(&s.boss, err);
     err = ath_dist_agree(err);
@@ -184,13 +220,21 @@ out:
     return err;
 }
 
+static ath_err run(const void *given, int n_args, char **args)
+{
+    const ath_train_values *v = given;
+
+    (void)n_args;
+    return ath_train(&(ath_train_opts){.ranks = v->ranks, .sets = &v->sets, .job = args[0]});
+}
+
 const ath_cmd ath_cmd_train = {
     .name = "train",
     .args = "JOB",
     .help = "trains what a job says, on any number of ranks",
     .min_args = 1,
     .max_args = 1,
-    .opts = opts,
-    .values_bytes = sizeof(values),
+    .opts = ath_train_cmd_opts,
+    .values_bytes = sizeof(ath_train_values),
     .run = run,
 };

@@ -3,6 +3,7 @@
 
 #include "cli/run_folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -18,14 +19,41 @@ ath_err ath_run_folder_name(const Athanor__Job *job, char out[ATH_PATH_BYTES])
     return ATH_OK;
 }
 
+bool ath_run_folder_is_run(const char *path)
+{
+    char job[ATH_PATH_BYTES];
+    struct stat s;
+
+    return snprintf(job, sizeof job, "%s/job.toml", path) < (int)sizeof job && stat(job, &s) == 0;
+}
+
+/* What a run has in its folder before its job is there, where it was killed in between. */
+static bool is_early(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "log.txt") == 0 ||
+           strncmp(name, ".job.toml.", 10) == 0;
+}
+
+static bool is_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    bool is = dir != NULL;
+
+    if (!dir) return false;
+    for (struct dirent *e = readdir(dir); e && is; e = readdir(dir)) is = is_early(e->d_name);
+    closedir(dir);
+    return is;
+}
+
 ath_err ath_run_folder_check(const Athanor__Job *job)
 {
     char path[ATH_PATH_BYTES];
     struct stat s;
 
     ATH_TRY(ath_run_folder_name(job, path));
-    ATH_NEED(lstat(path, &s) != 0, ATH_EJOB,
-             "%s: this run is there already; give the new one another name (--set name=...) or "
+    ATH_NEED(lstat(path, &s) != 0 || is_empty(path), ATH_EJOB,
+             "%s: this is there already and is no run; give the new one another name (--set "
+             "name=...) or "
              "move the folder away",
              path);
     return ATH_OK;
@@ -71,16 +99,23 @@ ath_err ath_run_folder_path(const ath_run_folder *folder, const char *name,
 
 ath_err ath_run_folder_make(const Athanor__Job *job, ath_run_folder *out)
 {
-    char path[ATH_PATH_BYTES];
-
     *out = (ath_run_folder){0};
     ATH_TRY(ath_run_folder_check(job));
     ATH_TRY(ath_run_folder_name(job, out->path));
-    ATH_TRY(make_all(out->path, out->first));
-    ATH_TRY(ath_run_folder_path(out, "samples", path));
-    ATH_TRY(make(path));
-    ATH_TRY(ath_run_folder_path(out, "model", path));
-    return make(path);
+    return make_all(out->path, out->first);
+}
+
+ath_err ath_run_folder_fill(const ath_run_folder *folder)
+{
+    static const char *const names[] = {"samples", "model"};
+    char path[ATH_PATH_BYTES];
+    struct stat s;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ATH_TRY(ath_run_folder_path(folder, names[i], path));
+        if (stat(path, &s) != 0) ATH_TRY(make(path));
+    }
+    return ATH_OK;
 }
 
 static int drop(const char *path, const struct stat *st, int kind, struct FTW *at)

@@ -14,8 +14,13 @@ typedef struct ath_run_folder {
 ATH_MUST ath_err ath_run_folder_name(const Athanor__Job *job, char out[ATH_PATH_BYTES]);
 ATH_MUST ath_err ath_run_folder_check(const Athanor__Job *job);
 
-/* Makes it with samples/ and model/, and the folders above it. EIO where that is not allowed. */
+/* Whether a run was begun there: it has its job. */
+bool ath_run_folder_is_run(const char *path);
+
+/* Makes it and the folders above it. EIO where that is not allowed. */
 ATH_MUST ath_err ath_run_folder_make(const Athanor__Job *job, ath_run_folder *out);
+/* Makes the folders in it that lack. */
+ATH_MUST ath_err ath_run_folder_fill(const ath_run_folder *folder);
 
 /* `name` within it. */
 ATH_MUST ath_err ath_run_folder_path(const ath_run_folder *folder, const char *name,

@@ -7,6 +7,7 @@
 #include "proto/job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,18 +163,36 @@ static ath_err put_job(const ath_train_boss *b)
     return err;
 }
 
-ath_err ath_train_boss_open(ath_train_boss *b)
+/* The log is locked as long as this process lives: a run is trained by one at a time. */
+static ath_err open_log(ath_train_boss *b)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; /* of all of it */
     char path[ATH_PATH_BYTES];
 
-    ATH_TRY(ath_run_folder_make(b->job, &b->folder));
-    ATH_TRY(put_job(b));
-    ATH_TRY(put_text(b, "plan.txt", &b->report));
     ATH_TRY(ath_run_folder_path(&b->folder, "log.txt", path));
     b->log = fopen(path, "a");
     ATH_TRY(ath_sys(b->log ? 0 : -1, path));
+    const int locked = fcntl(fileno(b->log), F_SETLK, &lock);
+    ATH_NEED(locked == 0 || (errno != EACCES && errno != EAGAIN), ATH_EJOB,
+             "%s: another process is training this run; wait for its end, or stop it",
+             b->folder.path);
     setvbuf(b->log, NULL, _IOLBF, BUFSIZ); /* whole lines, however the run ends */
     ath_log_to_file(b->log, false);
+    return ATH_OK;
+}
+
+ath_err ath_train_boss_open(ath_train_boss *b, const char *resumed)
+{
+    char path[ATH_PATH_BYTES];
+
+    if (resumed)
+        snprintf(b->folder.path, sizeof b->folder.path, "%s", resumed);
+    else
+        ATH_TRY(ath_run_folder_make(b->job, &b->folder));
+    ATH_TRY(open_log(b));
+    ATH_TRY(put_job(b)); /* from now on it is a run */
+    ATH_TRY(ath_run_folder_fill(&b->folder));
+    ATH_TRY(put_text(b, "plan.txt", &b->report));
     ATH_TRY(ath_run_folder_path(&b->folder, "curve.log", path));
     ath_progress_begin(&b->progress, b->budget->n_steps, true);
     return ath_curve_log_open(path, &b->curve);
@@ -224,6 +243,13 @@ static ath_err take_record(void *boss, const Athanor__Record *record)
     return ATH_OK;
 }
 
+static ath_err sync_records(void *boss)
+{
+    const ath_train_boss *b = boss;
+
+    return ath_curve_log_sync(b->curve);
+}
+
 void ath_train_boss_note(void *boss, const char *text)
 {
     ath_train_boss *b = boss;
@@ -233,8 +259,11 @@ void ath_train_boss_note(void *boss, const char *text)
 
 ath_boss ath_train_boss_face(ath_train_boss *boss)
 {
-    return (ath_boss){
-        .epoch = give_epoch, .record = take_record, .note = ath_train_boss_note, .context = boss};
+    return (ath_boss){.epoch = give_epoch,
+                      .record = take_record,
+                      .sync = sync_records,
+                      .note = ath_train_boss_note,
+                      .context = boss};
 }
 
 /* ---- the end ---- */

@@ -43,8 +43,9 @@ ATH_MUST ath_err ath_lacking_find(const Athanor__Job *job, ath_lacking *out);
 ATH_MUST ath_err ath_train_boss_plan(ath_train_boss *boss, const Athanor__Job *job, int64_t n_ranks,
                                      uint8_t **plan, size_t *n);
 
-/* Makes the run's folder with job.toml, plan.txt, an empty curve and log. */
-ATH_MUST ath_err ath_train_boss_open(ath_train_boss *boss);
+/* Makes the run's folder with job.toml, plan.txt, an empty curve and log; or takes up `resumed`, a run's
+ * folder that is there. EJOB where another process trains in it. */
+ATH_MUST ath_err ath_train_boss_open(ath_train_boss *boss, const char *resumed);
 
 /* What the run calls. */
 ath_boss ath_train_boss_face(ath_train_boss *boss);

@@ -33,9 +33,8 @@ typedef struct ath_latents_opts {
 typedef struct ath_latents ath_latents;
 
 /* Makes what lacks or was damaged, in F32: each rank encodes its even share of it, in the plan's order,
- * and publishes it; then all find all. What was
- * made before a cancel or an error is kept. A NaN is an error that names the picture. All ranks; an error
- * is everybody's. */
+ * and publishes it; then all find all. What was made before a cancel is kept. A NaN is an error that
+ * names the picture. All ranks; an error is everybody's. */
 ATH_MUST ath_err ath_latents_create(const ath_latents_opts *opts, ath_latents **out);
 void ath_latents_destroy(ath_latents **latents);
 

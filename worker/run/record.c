@@ -12,7 +12,7 @@
 
 /* What a rank tells beside loss and time of each of its samples, behind them. A digest goes in four
  * pieces, which doubles hold exactly. */
-enum { SECONDS, BUSY, LOAD, CANCELED, DIGEST, N_FACTS = DIGEST + 4, N_BANDS = 10 };
+enum { SECONDS, BUSY, LOAD, CANCELED, STATE_DUE, DIGEST, N_FACTS = DIGEST + 4, N_BANDS = 10 };
 
 #define SET(m, field, value) ((m)->has_##field = true, (m)->field = (value))
 
@@ -65,7 +65,7 @@ static ath_err tell(const ath_run *r, const Athanor__Record *record)
 
 /* ---- the beginning, marks ---- */
 
-static ath_err fill_start(const ath_run *r, ath_arena *arena, Athanor__Start *start)
+static ath_err fill_start(const ath_run *r, int64_t n_done, ath_arena *arena, Athanor__Start *start)
 {
     const Athanor__Plan *plan = r->opts->plan;
     const char *text = NULL;
@@ -73,7 +73,7 @@ static ath_err fill_start(const ath_run *r, ath_arena *arena, Athanor__Start *st
     start->name = r->opts->job->name;
     SET(start, plan, plan->hash);
     SET(start, steps, plan->steps);
-    SET(start, first_step, 0);
+    SET(start, first_step, (uint64_t)n_done);
     SET(start, ranks, (uint32_t)ath_dist_size());
     SET(start, fast, r->opts->job->train->reduce == ATHANOR__TRAIN__REDUCE__FAST);
     ATH_TRY(ATH_ARENA_NEW(arena, r->n_concepts, &start->concept));
@@ -88,7 +88,7 @@ static ath_err fill_start(const ath_run *r, ath_arena *arena, Athanor__Start *st
     return ATH_ARENA_NEW(arena, sizeof ATH_VERSION, &start->version);
 }
 
-ath_err ath_record_start(ath_run *r)
+ath_err ath_record_start(ath_run *r, int64_t n_done)
 {
     Athanor__Start start = ATHANOR__START__INIT;
     Athanor__Record record = ATHANOR__RECORD__INIT;
@@ -96,7 +96,7 @@ ath_err ath_record_start(ath_run *r)
     ath_err err = ATH_OK;
 
     if (ath_dist_rank() == 0) {
-        err = fill_start(r, &arena, &start);
+        err = fill_start(r, n_done, &arena, &start);
         if (!err) memcpy(start.version, ATH_VERSION, sizeof ATH_VERSION);
         record.is_case = ATHANOR__RECORD__IS_START;
         record.start = &start;
@@ -297,13 +297,16 @@ ath_err ath_record_step(ath_run *r, const ath_run_step *s)
     fact[BUSY] = s->busy_seconds;
     fact[LOAD] = s->load_seconds;
     fact[CANCELED] = r->opts->cancel && ath_cancel_is_set(r->opts->cancel);
+    fact[STATE_DUE] = ath_dist_rank() == 0 && ath_state_is_due(r);
     put_digest(ath_trainer_digest(r->trainer), fact + DIGEST);
     ATH_TRY(ath_dist_gather(r->own, s->n_own * PER_SAMPLE + N_FACTS, r->all, n_all));
     const double *at = r->all;
+    r->is_state_due = false;
     for (int32_t k = 0; k < n_ranks; k++) {
         at += PER_SAMPLE * count_samples(s, ath_tree_cut(s->n_leaves, (int32_t)n_ranks, k),
                                          ath_tree_cut(s->n_leaves, (int32_t)n_ranks, k + 1));
         if (at[CANCELED] > 0) r->is_canceled = true;
+        if (at[STATE_DUE] > 0) r->is_state_due = true;
         at += N_FACTS;
     }
     const ath_err err = ath_dist_rank() == 0 ? tell_step(r, s) : ATH_OK;

@@ -69,7 +69,7 @@ static ath_err run_step(ath_run *r, const Athanor__Epoch *epoch, int64_t i)
     s.busy_seconds = seconds_since(began);
     ATH_TRY(ath_trainer_finish(r->trainer, err, &rates, &s.done));
     s.seconds = seconds_since(began);
-    if (i == 0)
+    if (i == r->first_step)
         ath_log(ATH_LOG_INFO, "run", ATH_KV("first_step_seconds", s.seconds),
                 ATH_KV("start_seconds", seconds_since(r->began_ns)));
     ATH_TRY(ath_record_step(r, &s));
@@ -94,28 +94,46 @@ static ath_err save_on_schedule(ath_run *r, int64_t n_done, bool is_epoch_end)
 
     if (by_step) ATH_TRY(ath_export(r, ATH_EXPORT_STEP, n_done));
     if (by_epoch) ATH_TRY(ath_export(r, ATH_EXPORT_EPOCH, n_done));
-    return by_step || by_epoch ? ath_preview(r, n_done) : ATH_OK;
+    if (by_step || by_epoch) ATH_TRY(ath_preview(r, n_done));
+    /* last, so that a run that goes on from it lacks none of these */
+    if (is_epoch_end && is_multiple(r->epoch + 1, save->pin_every_epochs))
+        return ath_state_save(r, n_done, ATH_STATE_PINNED);
+    return r->is_state_due ? ath_state_save(r, n_done, ATH_STATE_DUE) : ATH_OK;
 }
 
 static ath_err stop_early(ath_run *r, int64_t n_done)
 {
+    ATH_TRY(ath_state_save(r, n_done, ATH_STATE_LAST)); /* first: there may be little time */
     ATH_TRY(ath_export(r, ATH_EXPORT_STEP, n_done));
     return ath_raise(ATH_ECANCELED,
                      "stopped by a signal after %" PRId64 " of %" PRId64
-                     " steps; what was trained so far lies in %s/model",
-                     n_done, (int64_t)r->opts->plan->steps, r->opts->folder);
+                     " steps; what was trained so far lies in %s/model, athanor resume %s goes on",
+                     n_done, (int64_t)r->opts->plan->steps, r->opts->folder, r->opts->folder);
+}
+
+/* The samples of an epoch's first steps. */
+static int64_t samples_before(const ath_run *r, const Athanor__Epoch *epoch, int64_t n_steps)
+{
+    const int64_t n = n_steps * (int64_t)r->opts->plan->micros_per_step;
+    int64_t sum = 0;
+
+    for (int64_t i = 0; i < n; i++) sum += epoch->micro_samples[i];
+    return sum;
 }
 
 static ath_err run_steps(ath_run *r, const Athanor__Epoch *epoch)
 {
     const Athanor__Plan *plan = r->opts->plan;
-    const int64_t first = (int64_t)plan->first_step[r->epoch];
+    const int64_t begin = (int64_t)plan->first_step[r->epoch];
     const int64_t end = (int64_t)plan->first_step[r->epoch + 1];
+    const int64_t first = r->first_step > begin ? r->first_step : begin;
 
-    r->i_sample = 0;
-    r->loss_sum = 0;
-    r->n_losses = 0;
-    ATH_TRY(ath_dist_agree(ath_loader_begin(r->loader, epoch, 0, end - first)));
+    r->i_sample = samples_before(r, epoch, first - begin);
+    if (first == begin) {
+        r->loss_sum = 0;
+        r->n_losses = 0;
+    }
+    ATH_TRY(ath_dist_agree(ath_loader_begin(r->loader, epoch, first - begin, end - begin)));
     for (int64_t i = first; i < end; i++) {
         ATH_TRY(run_step(r, epoch, i));
         ATH_TRY(save_on_schedule(r, i + 1, i + 1 == end));
@@ -172,12 +190,17 @@ static ath_err train(ath_run *r)
     const Athanor__Plan *plan = r->opts->plan;
 
     ATH_TRY(ath_run_open(r));
-    ATH_TRY(ath_record_start(r));
-    ATH_TRY(ath_preview(r, 0));
-    for (r->epoch = 0; r->epoch < (int64_t)plan->epochs; r->epoch++) ATH_TRY(run_epoch(r));
+    ATH_TRY(ath_state_load(r, &r->first_step));
+    ATH_TRY(ath_record_start(r, r->first_step));
+    if (r->first_step == 0) ATH_TRY(ath_preview(r, 0));
+    for (r->epoch = 0; r->epoch < (int64_t)plan->epochs; r->epoch++)
+        if ((int64_t)plan->first_step[r->epoch + 1] > r->first_step) ATH_TRY(run_epoch(r));
     r->epoch--;
     ATH_TRY(ath_export(r, ATH_EXPORT_LAST, (int64_t)plan->steps));
-    return ath_preview(r, (int64_t)plan->steps);
+    ATH_TRY(ath_preview(r, (int64_t)plan->steps));
+    return ath_dist_agree(ath_dist_rank() == 0
+                              ? ath_record_mark(r, (int64_t)plan->steps, ATH_RUN_FINISHED, "")
+                              : ATH_OK);
 }
 
 ath_err ath_run_train(const ath_run_opts *opts)

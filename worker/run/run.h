@@ -16,6 +16,8 @@ typedef struct ath_boss {
     ath_err (*epoch)(void *context, int64_t epoch, uint8_t **out, size_t *n);
     /* After each step, and for each mark. */
     ath_err (*record)(void *context, const Athanor__Record *record);
+    /* What was recorded is on the disk when it returns. */
+    ath_err (*sync)(void *context);
     /* For people: what is being done now. */
     void (*note)(void *context, const char *text);
     void *context;
@@ -26,8 +28,12 @@ typedef struct ath_run_opts {
     const Athanor__Plan *plan; /* the same on all ranks; borrowed */
     const char *folder;        /* of the run: exists */
     ath_boss boss;
+    bool resume;              /* from the newest checkpoint, where there is one */
     const ath_cancel *cancel; /* set: ends after the step at hand; may be NULL */
 } ath_run_opts;
+
+/* The mark of a run that has come to its end. */
+#define ATH_RUN_FINISHED "finished"
 
 /* All ranks; the first error of any is everybody's. */
 ATH_MUST ath_err ath_run_train(const ath_run_opts *opts);

@@ -22,12 +22,15 @@ typedef struct ath_run {
     int32_t n_concepts;
     double *own, *all; /* what ranks tell of a step; record.c */
     int64_t began_ns, began_wall_ns;
+    int64_t first_step;       /* of this process: those before were done earlier */
     int64_t epoch;            /* at hand, from 0 */
     int64_t i_sample;         /* of the epoch's: the first of the step at hand */
     int64_t n_skipped;        /* steps in a row */
     double loss_sum;          /* over the epoch's steps so far */
     int64_t n_losses;         /* steps in it */
     bool is_canceled;         /* on some rank: all end */
+    bool is_state_due;        /* rank 0 wants a checkpoint */
+    int64_t saved_ns;         /* when the last was made, or the run began */
     ath_model_hash base_hash; /* "": not asked for yet, or a folder */
     int64_t noted_ns;         /* when people were last told */
     int64_t i_drawn;          /* the step that was last drawn at; -1: none */
@@ -57,8 +60,8 @@ typedef struct ath_run_step {
 } ath_run_step;
 
 ATH_MUST ath_err ath_record_create(ath_run *r);
-/* The first record. */
-ATH_MUST ath_err ath_record_start(ath_run *r);
+/* The first record; `n_done` steps were done before. */
+ATH_MUST ath_err ath_record_start(ath_run *r, int64_t n_done);
 /* All ranks: gathers, compares digests, gives the record to the boss. */
 ATH_MUST ath_err ath_record_step(ath_run *r, const ath_run_step *s);
 ATH_MUST ath_err ath_record_mark(const ath_run *r, int64_t step, const char *what,
@@ -68,6 +71,18 @@ void ath_run_note(const ath_run *r, const char *text);
 /* ---- export.c: all ranks; `n_done` steps are done ---- */
 typedef enum ath_export_when { ATH_EXPORT_STEP, ATH_EXPORT_EPOCH, ATH_EXPORT_LAST } ath_export_when;
 ATH_MUST ath_err ath_export(ath_run *r, ath_export_when when, int64_t n_done);
+
+/* ---- state.c: all ranks; checkpoints, from which a run goes on ---- */
+typedef enum ath_state_why {
+    ATH_STATE_DUE,    /* where it cannot be written, the run goes on without */
+    ATH_STATE_PINNED, /* the same, and it is kept for ever */
+    ATH_STATE_LAST    /* the run ends: where it cannot be written, that is an error */
+} ath_state_why;
+ATH_MUST ath_err ath_state_save(ath_run *r, int64_t n_done, ath_state_why why);
+/* The steps that were done by the newest good one; 0: there is none. */
+ATH_MUST ath_err ath_state_load(ath_run *r, int64_t *n_done);
+/* Whether time is up; local. */
+bool ath_state_is_due(const ath_run *r);
 
 /* ---- preview.c: all ranks; the job's samples as the model is after `n_done` steps, once each ---- */
 ATH_MUST ath_err ath_preview(ath_run *r, int64_t n_done);
