@@ -68,12 +68,15 @@ trained() { check "$1: saved" test -n "$(ls "runs/$1/model" 2>/dev/null)"; }
 in_steps() { until_there "runs/$1/log.txt" first_step; }
 in_cache() { until_there "runs/$1/log.txt" 'ready=model'; }
 
+# The shell that is to become the program blocks signals for a moment, too.
+is_program() { [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$athanor")" ]; }
+
 # The process takes TERM: bit 14 of what it catches (of `stop`'s pid).
 is_caught() {
     local i mask
     for ((i = 0; i < 200; i++)); do
         mask=$(sed -n 's/^SigCgt:.*\(....\)$/\1/p' "/proc/$pid/status")
-        ((0x$mask & 0x4000)) && return
+        is_program && ((0x$mask & 0x4000)) && return
         sleep 0.02
     done
     return 1
@@ -84,7 +87,7 @@ is_caught_by_none() {
     local i mask
     for ((i = 0; i < 300; i++)); do
         mask=$(sed -n 's/^SigBlk:.*\(....\)$/\1/p' "/proc/$pid/status")
-        ((0x$mask & 0x4000)) && return
+        is_program && ((0x$mask & 0x4000)) && return
         sleep 0.02
     done
     return 1
