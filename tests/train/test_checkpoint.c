@@ -184,7 +184,7 @@ static void check_bits(const bytes *b)
 {
     const int fd = open(b->path, O_WRONLY);
 
-    for (size_t i = 0; i < b->n; i++) {
+    for (size_t i = 0; i < b->n; i += ATH_TORTURE ? 13 : 1) { /* which reads 23 bytes at a time */
         const char bad = (char)(b->byte[i] ^ 1 << i % 8);
         CHECK(pwrite(fd, &bad, 1, (off_t)i) == 1);
         check_refusal(b, i);
