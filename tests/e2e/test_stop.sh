@@ -33,6 +33,7 @@ END
 
 # Signals go to the command itself, not to a function around it (checks.sh tells why leaks are left out).
 export ASAN_OPTIONS=detect_leaks=0:${ASAN_OPTIONS-}
+export TSAN_OPTIONS=detect_deadlocks=0:ignore_noninstrumented_modules=1:${TSAN_OPTIONS-}
 
 # until_there FILE TEXT: waits till the run got there
 until_there() {
