@@ -225,6 +225,8 @@ static ath_hash run(set *s, ath_latents *latents, bool has_states)
     for (uint64_t e = 0; loader && e < plan_of(s)->epochs; e++) {
         make_epoch(s, (int64_t)e);
         const int64_t n = (int64_t)(plan_of(s)->first_step[e + 1] - plan_of(s)->first_step[e]);
+        /* steps without work for this rank: the thread is not left with the epoch */
+        CHECK_OK(ath_loader_begin(loader, epoch_of(s), n, n));
         CHECK_OK(ath_loader_begin(loader, epoch_of(s), 0, n));
         for (int64_t i = 0; i < n; i++) {
             double sum = 0;

@@ -367,7 +367,8 @@ ath_err ath_loader_begin(ath_loader *l, const Athanor__Epoch *epoch, int64_t fir
         const span s = step_of(l, epoch, i);
         l->n_left += s.own_end - s.own_first;
     }
-    return ath_pool_submit(l->pool, make_all, l);
+    /* nobody would wait for a thread that has nothing to make, and it would read an epoch that is gone */
+    return l->n_left > 0 ? ath_pool_submit(l->pool, make_all, l) : ATH_OK;
 }
 
 static ath_err fetch_states(ath_loader *l, slot *s)
