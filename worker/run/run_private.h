@@ -31,6 +31,7 @@ typedef struct ath_run {
     bool is_canceled;         /* on some rank: all end */
     bool is_state_due;        /* rank 0 wants a checkpoint */
     int64_t saved_ns;         /* when the last was made, or the run began */
+    int64_t i_saved;          /* steps done by the last that was written; 0: none */
     ath_model_hash base_hash; /* "": not asked for yet, or a folder */
     int64_t noted_ns;         /* when people were last told */
     int64_t i_drawn;          /* the step that was last drawn at; -1: none */

@@ -110,17 +110,24 @@ ath_err ath_state_save(ath_run *r, int64_t n_done, ath_state_why why)
 {
     const int64_t began = ath_time_mono_ns();
     ath_trainer_state s = {0};
+    bool is_written = false;
     ath_err err = ATH_OK;
 
+    /* written again it would lack its pin, and for a moment there would be none */
+    if (r->i_saved == n_done) return ATH_OK;
     ATH_TRY(ath_trainer_collect(r->trainer, &s));
     if (ath_dist_rank() == 0) {
         err = write(r, &s, n_done, why == ATH_STATE_PINNED);
+        is_written = !err;
         if (why != ATH_STATE_LAST) err = bear(r, err);
         ath_log(ATH_LOG_INFO, "run", ATH_KV("checkpoint", n_done),
                 ATH_KV("seconds", (double)(ath_time_mono_ns() - began) * 1e-9));
     }
     r->saved_ns = ath_time_mono_ns();
-    return ath_dist_agree(err);
+    ATH_TRY(ath_dist_agree(err));
+    ATH_TRY(ath_dist_share(&is_written, sizeof is_written));
+    if (is_written) r->i_saved = n_done;
+    return ATH_OK;
 }
 
 /* ---- going on ---- */
