@@ -38,19 +38,20 @@ export TSAN_OPTIONS=detect_deadlocks=0:ignore_noninstrumented_modules=1:${TSAN_O
 # until_there FILE TEXT: waits till the run got there
 until_there() {
     local i
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 1200; i++)); do
         grep -qs -e "$2" "$1" && return
         sleep 0.05
     done
     return 1
 }
 
+extra=()
 # stop NAME RANKS SIGNALS WHEN...: starts a run, sends the signals once WHEN succeeds; its exit code
 stop() {
     local name=$1 ranks=$2 signals=$3 pid number
     shift 3
     "$athanor" train job.toml --set name="$name" --set data.cache="cache-$name" \
-        --ranks "$ranks" >"$name.out" 2>"$name.err" </dev/null &
+        --ranks "$ranks" "${extra[@]}" >"$name.out" 2>"$name.err" </dev/null &
     pid=$!
     "$@" || echo "FAILED $name: never got there"
     for number in $signals; do kill -s "$number" $pid 2>/dev/null; done
@@ -69,30 +70,23 @@ trained() { check "$1: saved" test -n "$(ls "runs/$1/model" 2>/dev/null)"; }
 in_steps() { until_there "runs/$1/log.txt" first_step; }
 in_cache() { until_there "runs/$1/log.txt" 'ready=model'; }
 
-# The shell that is to become the program blocks signals for a moment, too.
-is_program() { [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$athanor")" ]; }
-
-# The process takes TERM: bit 14 of what it catches (of `stop`'s pid).
-is_caught() {
-    local i mask
-    for ((i = 0; i < 200; i++)); do
-        mask=$(sed -n 's/^SigCgt:.*\(....\)$/\1/p' "/proc/$pid/status")
-        is_program && ((0x$mask & 0x4000)) && return
-        sleep 0.02
-    done
-    return 1
-}
-
-# At once: the supervisor has signals blocked, the ranks are not up yet.
-is_caught_by_none() {
-    local i mask
+# in_mask NAME: waits till the run's mask of signals of that name has TERM, bit 14. The shell that is to
+# become the program has masks of its own, so that is looked at first.
+in_mask() {
+    local i mask program
+    program=$(readlink -f "$athanor")
     for ((i = 0; i < 300; i++)); do
-        mask=$(sed -n 's/^SigBlk:.*\(....\)$/\1/p' "/proc/$pid/status")
-        is_program && ((0x$mask & 0x4000)) && return
+        if [ "$(readlink "/proc/$pid/exe")" = "$program" ]; then
+            mask=$(sed -n "s/^$1:.*\(....\)\$/\1/p" "/proc/$pid/status")
+            ((0x$mask & 0x4000)) && return
+        fi
         sleep 0.02
     done
     return 1
 }
+is_caught() { in_mask SigCgt; }
+# At once: the supervisor has signals blocked, the ranks are not up yet.
+is_caught_by_none() { in_mask SigBlk; }
 
 for signal in USR1 USR2 TERM INT; do
     ends 75 "step-$signal" 1 "$signal" in_steps "step-$signal"
@@ -100,6 +94,12 @@ for signal in USR1 USR2 TERM INT; do
 done
 ends 75 twice 1 'TERM TERM USR1 TERM' in_steps twice
 trained twice
+# each step ends an epoch, whose checkpoint is for ever: the stop does not take the pin away
+extra=(--set train.global_batch=40 --set save.pin_every_epochs=1)
+ends 75 pinned 1 TERM in_steps pinned
+newest=$(find runs/pinned/checkpoints -name '*.manifest' | sort | tail -n 1)
+check 'pinned: still is' grep -qx 'pinned 1' "$newest"
+extra=()
 ends 75 caching 1 'TERM TERM' in_cache caching
 check 'caching: says so' grep -q 'stopped by a signal' caching.err
 ends 75 early 1 'TERM USR2' is_caught
