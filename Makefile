@@ -6,7 +6,7 @@ dev:
 	cmake --preset dev
 	cmake --build --preset dev
 	ctest --test-dir build-dev -j2 --output-on-failure --stop-on-failure
-check: ; scripts/test
+check: ; scripts/test --ci
 golden:
 	ATH_GOLDEN=write ctest --test-dir build-dev -R '^test_(plan|job)$$'
 	git diff --stat tests/golden docs
