@@ -15,6 +15,9 @@ static void print_folders(const ath_scan *scan, ath_str *to)
                       f->n * f->repeats, *f->concept ? f->concept : "(none)",
                       f->is_reg ? " (regularization)" : "");
     }
+    if (scan->n_missing)
+        ath_str_print(to, "  %9" PRId64 " of these are class images that the run draws first\n",
+                      scan->n_missing);
 }
 
 /* Without the training folder in front, which the first line names. */

@@ -158,16 +158,17 @@ ath_err ath_report_plan_json(const ath_plan_report *r, ath_str *to)
 
     return ath_json_dump(
         json_pack(
-            "{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:I, s:o, s:o, "
+            "{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:I, s:o, s:o, "
             "s:o, s:o}",
             "name", ath_json_text(r->job->name), "hash", ath_hash_print(b->hash, hash), "pictures",
             (json_int_t)b->n_train_images, "regularization_pictures", (json_int_t)b->n_reg_images,
-            "training_samples", (json_int_t)b->n_train, "regularization_samples",
-            (json_int_t)b->n_reg, "epochs", (json_int_t)b->n_epochs, "steps",
-            (json_int_t)b->n_steps, "samples", (json_int_t)b->n_samples, "micro_batch",
-            (json_int_t)b->rule.micro_batch, "global_batch", (json_int_t)b->rule.global_batch,
-            "buckets", buckets(b), "schedule", ath_rate_name(r->rate.kind), "warmup_steps",
-            (json_int_t)r->rate.n_warmup, "learning_rate", rates(r), "shards", shards(r),
-            "forecast", forecast(&r->forecast), "advice", advice(r->advice)),
+            "class_images_to_draw", (json_int_t)b->n_missing, "training_samples",
+            (json_int_t)b->n_train, "regularization_samples", (json_int_t)b->n_reg, "epochs",
+            (json_int_t)b->n_epochs, "steps", (json_int_t)b->n_steps, "samples",
+            (json_int_t)b->n_samples, "micro_batch", (json_int_t)b->rule.micro_batch,
+            "global_batch", (json_int_t)b->rule.global_batch, "buckets", buckets(b), "schedule",
+            ath_rate_name(r->rate.kind), "warmup_steps", (json_int_t)r->rate.n_warmup,
+            "learning_rate", rates(r), "shards", shards(r), "forecast", forecast(&r->forecast),
+            "advice", advice(r->advice)),
         to);
 }

@@ -76,6 +76,9 @@ static void print_budget(const ath_plan_report *r, ath_str *to)
                       " samples an epoch, each picture %.2f times on average\n",
                       "regularization", b->n_reg_images, b->n_reg,
                       (double)b->n_reg / (double)b->n_reg_images);
+    if (b->n_missing)
+        ath_str_print(to, "  %-17s %8" PRId64 "  of these pictures: the run draws them first\n",
+                      "class images", b->n_missing);
     ath_str_print(to, "  %-17s %8" PRId64 "\n", "epochs", b->n_epochs);
     print_steps(b, to);
     ath_str_print(to, "  %-17s %8" PRId64 "  seen in all\n", "samples", b->n_samples);

@@ -61,16 +61,13 @@ static ath_err make_folder(const char *path)
     return result < 0 && errno == EEXIST ? ATH_OK : ath_sys(result, path);
 }
 
-/* "<regularization>/1_<prompt>", so that the prompt is the pictures' caption. */
 static ath_err make_class_folder(const Athanor__Job *job, char out[ATH_PATH_BYTES])
 {
-    const char *root = job->data->regularization;
-    const size_t above = strlen(root);
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/1_%s", root, job->class_images->prompt);
+    char name[ATH_PATH_BYTES];
 
+    ATH_TRY(ath_class_folder_name(job, name));
+    const int n = snprintf(out, ATH_PATH_BYTES, "%s/%s", job->data->regularization, name);
     ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "class_images.prompt: too long for a folder's name");
-    for (char *at = out + above + 1; *at; at++)
-        if (*at == '/') *at = ' ';
     for (char *slash = strchr(out + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         ATH_TRY(make_folder(out));
@@ -79,29 +76,15 @@ static ath_err make_class_folder(const Athanor__Job *job, char out[ATH_PATH_BYTE
     return make_folder(out);
 }
 
-/* Numbers go on after the highest there is in the folder. */
-static void count_pictures(const ath_scan *scan, ath_lacking *out)
-{
-    int64_t n = 0;
-
-    for (int64_t i = 0; i < scan->n_images; i++) {
-        const ath_scan_folder *folder = &scan->folder[scan->image[i].folder];
-        if (!folder->is_reg) continue;
-        n++;
-        const int64_t number = strtoll(scan->image[i].name, NULL, 10);
-        if (strcmp(folder->path, out->folder) == 0 && number >= out->first) out->first = number + 1;
-    }
-    out->n = out->n > n ? out->n - n : 0;
-}
-
 ath_err ath_lacking_find(const Athanor__Job *job, ath_lacking *out)
 {
     ath_scan scan = {0};
 
-    *out = (ath_lacking){.n = job->class_images->count};
+    *out = (ath_lacking){0};
     ATH_TRY(make_class_folder(job, out->folder));
     ATH_TRY(ath_scan_job(job, &scan));
-    count_pictures(&scan, out);
+    out->n = scan.n_missing;
+    out->first = scan.first_missing;
     ath_scan_release(&scan);
     return ATH_OK;
 }

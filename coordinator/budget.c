@@ -60,6 +60,7 @@ static ath_err count_images(ath_budget *b)
         b->n_circle += f->is_reg ? n : 0;
     }
     b->n_reg = b->n_circle ? b->n_train : 0;
+    b->n_missing = scan->n_missing;
     ATH_NEED(
         b->n_train, ATH_EMISSING,
         "%s: no pictures to train on; put them into a folder named N_concept there, where N is "

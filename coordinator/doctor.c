@@ -357,7 +357,8 @@ static ath_err check_deep(doctor *d)
     ATH_TRY_OUT(ATH_NEW(n, "picture hashes", &hash));
     ATH_TRY_OUT(ATH_NEW(n, "pictures read", &is_good));
     for (int64_t i = 0; i < n; i++)
-        if (!d->scan->image[i].problem) ATH_TRY_OUT(look(d, i, &hash[i], &is_good[i]));
+        if (!d->scan->image[i].problem && !d->scan->image[i].is_missing)
+            ATH_TRY_OUT(look(d, i, &hash[i], &is_good[i]));
     for (int64_t i = 0; i < n; i++) ATH_TRY_OUT(compare(d, i, hash, is_good));
 out:
     ath_mem_free(&hash);

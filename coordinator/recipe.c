@@ -2,6 +2,7 @@
 
 #include "proto/job.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* Kinds of schedules are listed in the same order in both. */
@@ -15,17 +16,35 @@ _Static_assert((int)ATH_RATE_CONSTANT == (int)ATHANOR__OPTIMIZER__SCHEDULE__CONS
                        (int)ATHANOR__OPTIMIZER__SCHEDULE__COSINE_WITH_RESTARTS,
                "schedules");
 
+ath_err ath_class_folder_name(const Athanor__Job *job, char out[ATH_PATH_BYTES])
+{
+    const int n = snprintf(out, ATH_PATH_BYTES, "1_%s", job->class_images->prompt);
+
+    ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "class_images.prompt: too long for a folder's name");
+    for (char *at = out; *at; at++)
+        if (*at == '/') *at = ' ';
+    return ATH_OK;
+}
+
 ath_err ath_scan_job(const Athanor__Job *job, ath_scan *out)
 {
     const Athanor__Data *d = job->data;
-    const int64_t n_drawn = job->class_images->count;
+    const bool draws = job->class_images->count > 0;
+    const bool is_there = !draws || access(d->regularization, F_OK) == 0;
+    char folder[ATH_PATH_BYTES];
+    ath_scan_wish wish = {.root = d->regularization,
+                          .folder = folder,
+                          .count = job->class_images->count,
+                          .width = (int32_t)d->resolution->width,
+                          .height = (int32_t)d->resolution->height};
+    ath_err err = ATH_OK;
 
-    ATH_NEED(n_drawn == 0 || !*d->regularization || access(d->regularization, F_OK) == 0,
-             ATH_EMISSING,
-             "%s: there is no such folder yet; athanor train makes it, and draws its %" PRId64
-             " class images",
-             d->regularization, n_drawn);
-    return ath_scan_folders(d->train, d->regularization, d->caption_extension, out);
+    if (draws) ATH_TRY(ath_class_folder_name(job, folder));
+    ATH_TRY(
+        ath_scan_folders(d->train, is_there ? d->regularization : "", d->caption_extension, out));
+    if (draws) err = ath_scan_add_missing(out, &wish);
+    if (err) ath_scan_release(out);
+    return err;
 }
 
 ath_budget_rule ath_budget_rule_of(const Athanor__Job *job)

@@ -5,10 +5,16 @@
 #include "coordinator/budget.h"
 #include "coordinator/doctor.h"
 #include "coordinator/rates.h"
+#include "core/io/file.h"
 #include "proto/job.pb-c.h"
 
-/* Scans the data that a job names. `job` must outlive nothing. */
+/* Scans the data that a job names, with the class images that are still to be drawn (is_missing). `job`
+ * must outlive nothing. */
 ATH_MUST ath_err ath_scan_job(const Athanor__Job *job, ath_scan *out);
+
+/* Where class images are drawn, within the regularization folder: "1_<prompt>", so that the prompt is
+ * their caption. */
+ATH_MUST ath_err ath_class_folder_name(const Athanor__Job *job, char out[ATH_PATH_BYTES]);
 
 ath_budget_rule ath_budget_rule_of(const Athanor__Job *job);
 

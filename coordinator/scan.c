@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -321,6 +322,93 @@ ath_err ath_scan_folders(const char *train, const char *reg, const char *caption
 out:
     ath_scan_release(&scan);
     return err;
+}
+
+/* ---- what a run will draw ---- */
+
+/* The folder of the wish, made in its place among the names where there is none. */
+static ath_err need_folder(ath_scan *scan, const ath_scan_wish *wish, int64_t *out)
+{
+    int64_t at = 0, first = 0;
+
+    for (; at < scan->n_folders; at++) {
+        const ath_scan_folder *f = &scan->folder[at];
+        const int order = f->is_reg ? strcmp(f->name, wish->folder) : -1;
+        *out = at;
+        if (order == 0) return ATH_OK;
+        if (order > 0) break;
+        first = f->first + f->n;
+    }
+    ATH_TRY(ath_mem_grow(&scan->folder, scan->n_folders, &scan->room_folders, sizeof *scan->folder,
+                         "folders"));
+    ath_scan_folder *folder = &scan->folder[at];
+    memmove(folder + 1, folder, (size_t)(scan->n_folders++ - at) * sizeof *folder);
+    for (int64_t i = 0; i < scan->n_images; i++)
+        scan->image[i].folder += scan->image[i].folder >= at;
+    for (int64_t i = 0; i < scan->n_rest; i++) scan->rest[i].folder += scan->rest[i].folder >= at;
+    *folder = (ath_scan_folder){.concept = "", .is_reg = true, .first = first};
+    ATH_TRY(ath_arena_print(&scan->arena, &folder->path, "%s/%s", scan->reg_root, wish->folder));
+    folder->name = folder->path + strlen(scan->reg_root) + 1;
+    if (!parse_name(folder->name, &folder->repeats, &folder->concept)) folder->repeats = 0;
+    *out = at;
+    return ATH_OK;
+}
+
+/* Room for `n` images behind those of a folder, for the caller to fill. */
+static ath_err make_room(ath_scan *scan, int64_t i_folder, int64_t n, ath_scan_image **out)
+{
+    ath_scan_folder *folder = &scan->folder[i_folder];
+    const int64_t at = folder->first + folder->n;
+
+    for (int64_t i = 0; i < n; i++) {
+        ATH_TRY(ath_mem_grow(&scan->image, scan->n_images + i, &scan->room_images,
+                             sizeof *scan->image, "pictures"));
+        scan->image[scan->n_images + i] = (ath_scan_image){0};
+    }
+    *out = scan->image + at;
+    memmove(*out + n, *out, (size_t)(scan->n_images - at) * sizeof **out);
+    scan->n_images += n;
+    folder->n += n;
+    for (int64_t i = i_folder + 1; i < scan->n_folders; i++) scan->folder[i].first += n;
+    return ATH_OK;
+}
+
+static int64_t number_after(const ath_scan *scan, const ath_scan_folder *folder)
+{
+    int64_t after = 0;
+
+    for (int64_t i = folder->first; i < folder->first + folder->n; i++) {
+        const int64_t number = strtoll(scan->image[i].name, NULL, 10);
+        if (number >= after) after = number + 1;
+    }
+    return after;
+}
+
+ath_err ath_scan_add_missing(ath_scan *scan, const ath_scan_wish *wish)
+{
+    ath_scan_image *image = NULL;
+    int64_t n = wish->count, i_folder = 0;
+
+    if (!*scan->reg_root) ATH_TRY(keep_root(scan, wish->root, &scan->reg_root));
+    for (int64_t i = 0; i < scan->n_folders; i++)
+        if (scan->folder[i].is_reg) n -= scan->folder[i].n;
+    if (n <= 0) return ATH_OK;
+    ATH_TRY(need_folder(scan, wish, &i_folder));
+    scan->first_missing = number_after(scan, &scan->folder[i_folder]);
+    ATH_TRY(make_room(scan, i_folder, n, &image));
+    const ath_scan_folder *folder = &scan->folder[i_folder];
+    for (int64_t i = 0; i < n; i++) {
+        image[i] = (ath_scan_image){.folder = i_folder,
+                                    .width = wish->width,
+                                    .height = wish->height,
+                                    .is_missing = true,
+                                    .caption = folder->concept};
+        ATH_TRY(ath_arena_print(&scan->arena, &image[i].path, "%s/%05" PRId64 ".png", folder->path,
+                                scan->first_missing + i));
+        image[i].name = image[i].path + strlen(folder->path) + 1;
+    }
+    scan->n_missing = n;
+    return ATH_OK;
 }
 
 void ath_scan_release(ath_scan *scan)

@@ -35,6 +35,7 @@ typedef struct ath_scan_image {
     int64_t folder;        /* which */
     int32_t width, height; /* as stored, whatever EXIF says; 0: not readable */
     const char *problem;   /* why not; NULL where it is */
+    bool is_missing;       /* a run draws it before it trains */
     ath_caption_kind caption_kind;
     const char *caption; /* its lines that are not blank, stripped, joined by \n */
     const char *caption_path, *caption_problem; /* NULL: none */
@@ -56,7 +57,9 @@ typedef struct ath_scan {
     ath_scan_rest *rest;
     int64_t n_folders, n_images, n_rest;
     int64_t room_folders, room_images, room_rest;
-    ath_arena arena; /* the texts */
+    int64_t n_missing,
+        first_missing; /* pictures that a run draws; the number that the first is named by */
+    ath_arena arena;   /* the texts */
 } ath_scan;
 
 /* `reg` NULL or "": no regularization. A picture's caption is the file of its stem that ends in
@@ -65,6 +68,16 @@ typedef struct ath_scan {
 ATH_MUST ath_err ath_scan_folders(const char *train, const char *reg, const char *caption_end,
                                   ath_scan *out);
 void ath_scan_release(ath_scan *scan);
+
+/* Adds the pictures that lack of `count` regularization pictures as they will be once a run has drawn
+ * them: <root>/<folder>/00012.png, numbered on from the highest there, captioned by the folder's concept.
+ * What was scanned had this root as its regularization, or none. */
+typedef struct ath_scan_wish {
+    const char *root, *folder;
+    int64_t count;
+    int32_t width, height;
+} ath_scan_wish;
+ATH_MUST ath_err ath_scan_add_missing(ath_scan *scan, const ath_scan_wish *wish);
 
 /* Whether the name ends like a picture that is read: .png .jpg .jpeg .webp, in any case. */
 bool ath_scan_is_picture(const char *name);

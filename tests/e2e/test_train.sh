@@ -171,19 +171,37 @@ check 'it changes pictures' bash -c '! cmp -s drawn_own/*.png drawn_vae/*.png'
 
 # ---- class images: what lacks is drawn, by all ranks, and takes part ----
 class=(--set class_images.count=7 --set class_images.prompt="an animal" --set train.steps=1)
-for command in plan check; do
-    "$athanor" $command job.toml "${class[@]}" --set data.regularization=made/drawn_reg >/dev/null 2>early
-    check "$command comes too early" test $? = 4
-    check 'says when' grep -qF 'made/drawn_reg: there is no such folder yet; athanor train makes it' early
-done
+class_hash() {
+    "$athanor" plan job.toml --json "${class[@]}" --set data.regularization="$1" --ranks 3 | grep -E '"(hash|steps)"'
+}
+class_hash made/drawn_reg >hash_early
+check 'no folder yet' test ! -e made
+"$athanor" check job.toml --deep "${class[@]}" --set data.regularization=made/drawn_reg/ >checked
+check 'check counts them' test $? = 0
+check 'and says so' grep -qF '7 of these are class images that the run draws first' checked
+mkdir -p some/1_zoo some/1_an\ animal && cp reg/1_animal/[uv].png some/1_zoo && cp reg/1_animal/w.png some/1_an\ animal/00004.png
+class_hash some >hash_some_early
+run some 1 "${class[@]}" --set data.regularization=some
+check 'numbered on' bash -c 'ls some/1_an\ animal | tr "\n" " " | grep -qx "0000[4-8].png .*00008.png "'
+check 'some of them are foreseen' cmp hash_some_early <(class_hash some)
 run class 2 "${class[@]}" --set data.regularization=made/drawn_reg
 check 'seven class images' test "$(find made/drawn_reg/1_an\ animal -name '*.png' | wc -l)" = 7
 run again 1 "${class[@]}" --set data.regularization=made/drawn_reg
+check 'the plan foresaw them' cmp hash_early <(class_hash made/drawn_reg)
 check 'none is drawn twice' test "$(find made/drawn_reg -name '*.png' | wc -l)" = 7
 
 # ---- refusals, which leave nothing ----
 refused 3 'did you mean' job.toml --set train.step=2
 refused 3 'train.steps' job.toml --set train.steps=many
+cat >deep.json <<'END'
+{"text": {"vocab": 1000, "positions": 77, "width": 32, "inner": 64, "layers": 1, "heads": 4},
+ "unet": {"in_channels": 4, "out_channels": 4, "width": [16, 16, 16, 16], "has_attention": [true, false, false, false],
+          "blocks": 1, "heads": 4, "groups": 8, "context_width": 32},
+ "vae": {"width": [16, 16, 16], "blocks": 1, "groups": 8, "channels": 3, "latents": 4, "scale": 0.18215}}
+END
+"$athanor" init --spec deep.json deep.safetensors || exit 1
+refused 3 'wanted multiples of 32 for the model deep.safetensors; set data.buckets.step' job.toml \
+    --set model.base=deep.safetensors --set data.buckets.step=8
 refused 3 'no GPU' job.toml --set train.device=cuda
 
 refused 4 'is LoRA' job.toml --set model.vae=runs/f32-1/model/f32-1.safetensors
