@@ -4,7 +4,6 @@
 #include "core/mem.h"
 #include "proto/job_private.h"
 #include "proto/plan.pb-c.h"
-#include "proto/report.pb-c.h"
 #include "tests/harness.h"
 #include <math.h>
 #include <stdlib.h>
@@ -544,14 +543,12 @@ static void check_changes(void)
     ath_job_free(&b);
 }
 
-/* What the coordinator and the ranks tell each other survives the way. */
+/* What the coordinator tells the ranks survives the way. */
 static void check_messages(void)
 {
     uint32_t samples[] = {2, 1}, image[] = {5, 70000, 3};
     uint64_t seeds[] = {1, UINT64_MAX, 0};
-    float loss[] = {0.5f, 1e-30f};
     Athanor__Epoch epoch = ATHANOR__EPOCH__INIT, *epoch2 = NULL;
-    Athanor__Report report = ATHANOR__REPORT__INIT, *report2 = NULL;
     ProtobufCMessage *m = NULL;
     uint8_t *bytes = NULL;
     size_t n = 0;
@@ -571,18 +568,7 @@ static void check_messages(void)
     if (epoch2) CHECK_BITS(epoch2->caption_seed, seeds, sizeof seeds);
     ath_message_drop(m);
     ath_mem_free(&bytes);
-    report.n_loss = 2;
-    report.loss = loss;
-    report.has_step = true;
-    report.step = 1ull << 40;
-    CHECK_OK(ath_message_pack(&report.base, &bytes, &n));
-    CHECK_OK(ath_message_unpack(&athanor__report__descriptor, bytes, n, &m));
-    report2 = (Athanor__Report *)m;
-    CHECK(report2 && report2->n_loss == 2 && report2->step == 1ull << 40 && report2->is_finite);
-    if (report2) CHECK_BITS(report2->loss, loss, sizeof loss);
     CHECK_ERR(ath_message_unpack(&athanor__plan__descriptor, "\x0a\xff", 2, &m), ATH_EFORMAT);
-    ath_message_drop(&report2->base);
-    ath_mem_free(&bytes);
 }
 
 int main(void)
