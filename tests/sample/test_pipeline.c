@@ -4,6 +4,7 @@
  * what was drawn before; guidance 1 is the prompt alone; emphasis, clip skip and long prompts matter;
  * what cannot be is refused; failing allocations leak nothing.
  */
+#include "core/hash.h"
 #include "core/io/safetensors.h"
 #include "core/mem.h"
 #include "tests/harness.h"
@@ -130,7 +131,8 @@ static const peer peers[] = {
     {"dpmpp_2m.trailing", ATH_SAMPLER_DPMPP_2M, ATH_SPACING_TRAILING},
 };
 
-static void check_peer(const peer *q, ath_dtype dtype, double bound)
+/* Gives the picture that the peer's own latent is decoded to. */
+static ath_hash check_peer(const peer *q, ath_dtype dtype, double bound)
 {
     const ath_st_tensor *noise = need("noise"), *prompt = need("prompt");
     const int32_t height = (int32_t)noise->dim[0] * 2, width = (int32_t)noise->dim[1] * 2;
@@ -167,14 +169,21 @@ static void check_peer(const peer *q, ath_dtype dtype, double bound)
     CHECK(latent >= bound);
     CHECK(picture >= bound);
     ath_image_release(&image);
+    snprintf(name, sizeof name, "%s/latent", q->name);
+    CHECK_OK(ath_pipeline_decode(p, &recipe, need(name)->data, &image));
+    const ath_hash decoded = ath_hash_of(image.rgb, (size_t)rgb->bytes);
+    ath_image_release(&image);
     ath_pipeline_destroy(&p);
+    return decoded;
 }
 
 static void check_peers(void)
 {
     ath_test_begin("against diffusers");
-    for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) check_peer(&peers[i], ATH_F32, 45);
-    check_peer(&peers[0], ATH_BF16, 40);
+    for (size_t i = 1; i < sizeof peers / sizeof *peers; i++) check_peer(&peers[i], ATH_F32, 45);
+    const ath_hash f32 = check_peer(&peers[0], ATH_F32, 45);
+    const ath_hash bf16 = check_peer(&peers[0], ATH_BF16, 40);
+    CHECK(ath_hash_is_equal(f32, bf16)); /* the decoder's type is its own */
 }
 
 /* ---- from prompts ---- */

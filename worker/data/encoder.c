@@ -50,11 +50,11 @@ static ath_err compile(ath_encoder *e, int32_t width, int32_t height)
 {
     const ath_plan_opts plan_opts = {.backend = e->opts.backend, .n_threads = e->opts.n_threads};
     const ath_exec_opts exec_opts = {.weights = e->weights};
-    const ath_desc picture = {ATH_F32, 4, {1, height, width, e->opts.spec.channels}};
+    const ath_desc picture = {ATH_VAE_DTYPE, 4, {1, height, width, e->opts.spec.channels}};
     ath_net *net = NULL;
     ath_err err = ATH_OK;
 
-    ATH_TRY_OUT(ath_net_create(ATH_F32, &net));
+    ATH_TRY_OUT(ath_net_create(ATH_VAE_DTYPE, &net));
     ath_net_keep(net, "moments",
                  ath_vae_encode(net, &e->opts.spec, ath_net_input(net, "picture", picture)));
     ATH_TRY_OUT(ath_plan_create(net, &plan_opts, &e->plan));

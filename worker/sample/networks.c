@@ -23,6 +23,11 @@ struct ath_networks {
     float *time; /* [rows] */
 };
 
+static ath_dtype dtype_of(const ath_networks *s, int which)
+{
+    return which == DECODER ? ATH_VAE_DTYPE : s->opts.dtype;
+}
+
 /* ---- recording ---- */
 
 static ath_val record_text(ath_net *n, const ath_networks *s)
@@ -49,7 +54,7 @@ static ath_val record_unet(ath_net *n, const ath_networks *s)
 static ath_val record_decoder(ath_net *n, const ath_networks *s)
 {
     const ath_vae_spec *spec = &s->opts.spec.vae;
-    const ath_desc latent = {s->opts.dtype, 4, {1, s->size.height, s->size.width, spec->latents}};
+    const ath_desc latent = {ATH_VAE_DTYPE, 4, {1, s->size.height, s->size.width, spec->latents}};
 
     return ath_vae_decode(n, spec, ath_net_input(n, "latent", latent));
 }
@@ -62,7 +67,7 @@ static ath_err compile(ath_networks *s, int which)
     ath_net *net = NULL;
     ath_err err = ATH_OK;
 
-    ATH_TRY_OUT(ath_net_create(s->opts.dtype, &net));
+    ATH_TRY_OUT(ath_net_create(dtype_of(s, which), &net));
     if (which != DECODER) ath_net_attach(net, s->opts.adapters, s->opts.n_adapters);
     ath_net_keep(net, "out", record[which](net, s));
     ATH_TRY_OUT(ath_plan_create(net, &opts, &s->of[which].plan));
@@ -191,7 +196,8 @@ ath_err ath_networks_fit(ath_networks *networks, ath_networks_size size)
 
 static ath_err put(ath_networks *s, int which, const char *input, const float *x, size_t n)
 {
-    if (s->opts.dtype == ATH_F32) return ath_exec_write(s->of[which].exec, input, x, n * sizeof *x);
+    if (dtype_of(s, which) == ATH_F32)
+        return ath_exec_write(s->of[which].exec, input, x, n * sizeof *x);
     uint16_t *narrow = s->wide;
     for (size_t i = 0; i < n; i++) narrow[i] = ath_bf16_from_f32(x[i]);
     return ath_exec_write(s->of[which].exec, input, narrow, n * sizeof *narrow);
@@ -200,7 +206,8 @@ static ath_err put(ath_networks *s, int which, const char *input, const float *x
 static ath_err run(ath_networks *s, int which, float *out, size_t n)
 {
     ATH_TRY(ath_exec_run(s->of[which].exec, ATH_PHASE_GRAD));
-    if (s->opts.dtype == ATH_F32) return ath_exec_read(s->of[which].exec, "out", out, n * 4);
+    if (dtype_of(s, which) == ATH_F32)
+        return ath_exec_read(s->of[which].exec, "out", out, n * sizeof *out);
     const uint16_t *narrow = s->wide;
     ATH_TRY(ath_exec_read(s->of[which].exec, "out", s->wide, n * sizeof *narrow));
     for (size_t i = 0; i < n; i++) out[i] = ath_f32_from_bf16(narrow[i]);

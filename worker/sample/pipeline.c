@@ -294,7 +294,9 @@ ath_err ath_pipeline_decode(ath_pipeline *pipeline, const ath_recipe *recipe, co
     ATH_TRY_OUT(ath_networks_decode(pipeline->networks, latent, picture));
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(picture[i])) {
-            err = ath_raise(ATH_ENAN, "the decoded picture is not finite; try --dtype f32");
+            err = ath_raise(ATH_ENAN,
+                            "the decoded picture is not finite: the model's weights are damaged or "
+                            "have diverged in training");
             goto out;
         }
         image.rgb[i] = to_byte(picture[i]);
