@@ -40,8 +40,9 @@ typedef struct ath_budget_bucket {
 
 typedef struct ath_budget {
     ath_budget_rule rule;
-    const ath_scan *scan;                            /* borrowed: must outlive the budget */
-    int64_t n_train_images, n_reg_images, n_missing; /* n_missing of n_reg_images are still drawn */
+    const ath_scan *scan; /* borrowed: must outlive the budget */
+    int64_t n_train_images, n_reg_images;
+    int64_t n_missing;      /* of n_reg_images: the run draws them first */
     int64_t n_train, n_reg; /* samples of an epoch; n_reg is n_train, or 0 without a set */
     int64_t n_circle;       /* regularization: repeats x images */
     int64_t n_buckets;

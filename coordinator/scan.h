@@ -57,9 +57,8 @@ typedef struct ath_scan {
     ath_scan_rest *rest;
     int64_t n_folders, n_images, n_rest;
     int64_t room_folders, room_images, room_rest;
-    int64_t n_missing,
-        first_missing; /* pictures that a run draws; the number that the first is named by */
-    ath_arena arena;   /* the texts */
+    int64_t n_missing, first_missing; /* images that are, and the number in the first one's name */
+    ath_arena arena;                  /* the texts */
 } ath_scan;
 
 /* `reg` NULL or "": no regularization. A picture's caption is the file of its stem that ends in
@@ -71,7 +70,8 @@ void ath_scan_release(ath_scan *scan);
 
 /* Adds the pictures that lack of `count` regularization pictures as they will be once a run has drawn
  * them: <root>/<folder>/00012.png, numbered on from the highest there, captioned by the folder's concept.
- * What was scanned had this root as its regularization, or none. */
+ * What was scanned had this root as its regularization, or none. Sides in pixels; the wish is copied.
+ * ENOMEM leaves a scan that is only fit for release. */
 typedef struct ath_scan_wish {
     const char *root, *folder;
     int64_t count;

@@ -118,6 +118,67 @@ static void check_refusals(void)
     ath_scan_release(&s);
 }
 
+/* A scan with the pictures of the wish; 32 by 16 pixels. */
+static ath_err scan_with(const char *reg_there, const char *folder, int64_t count, ath_scan *s)
+{
+    const ath_scan_wish wish = {reg, folder, count, 32, 16};
+
+    ATH_TRY(ath_scan_folders(root, reg_there, NULL, s));
+    const ath_err err = ath_scan_add_missing(s, &wish);
+    if (err) ath_scan_release(s);
+    return err;
+}
+
+/* Image i is in folder k, after the ones before it, whatever was put in between. */
+static void check_order(const ath_scan *s)
+{
+    int64_t n = 0;
+
+    for (int64_t k = 0; k < s->n_folders; k++) {
+        CHECK_EQ(s->folder[k].first, n);
+        for (int64_t i = 0; i < s->folder[k].n; i++) CHECK_EQ(s->image[n++].folder, k);
+    }
+    CHECK_EQ(s->n_images, n);
+}
+
+static void check_missing(void)
+{
+    ath_scan s = {0};
+    ath_err err = ATH_OK;
+    int64_t n = 0;
+
+    ath_test_begin("pictures to be drawn");
+    CHECK_OK(scan_with(reg, "1_dog", 1, &s));
+    CHECK(s.n_missing == 0 && s.n_images == 7 && s.n_folders == 6);
+    ath_scan_release(&s);
+    CHECK_OK(scan_with(NULL, "1_dog", 3, &s)); /* no folder yet */
+    CHECK(s.n_missing == 3 && s.n_images == 9 && s.n_folders == 6);
+    check_order(&s);
+    CHECK_STR(s.reg_root, reg);
+    ath_scan_release(&s);
+    CHECK_OK(scan_with(reg, "1_dog", 3, &s)); /* beside those there */
+    CHECK(s.n_missing == 2 && s.n_folders == 6 && !s.image[6].is_missing && s.image[7].is_missing);
+    check_order(&s);
+    ath_scan_release(&s);
+    do { /* a folder before another */
+        ath_mem_fail_from(++n);
+        err = scan_with(reg, "1_cat", 4, &s);
+        ath_mem_fail_from(0);
+        CHECK(err == ATH_OK || err == ATH_ENOMEM);
+    } while (err && n < 1000);
+    CHECK_OK(err);
+    CHECK(s.n_missing == 3 && s.first_missing == 0 && s.n_folders == 7);
+    CHECK_STR(s.folder[5].name, "1_cat");
+    CHECK_STR(s.folder[6].name, "1_dog");
+    check_order(&s);
+    CHECK_STR(s.image[8].name, "00002.png");
+    CHECK_STR(s.image[8].caption, "cat");
+    CHECK(s.image[8].width == 32 && s.image[8].height == 16 && s.image[8].is_missing);
+    CHECK_STR(s.image[9].name, "r.png");
+    CHECK_EQ(s.rest[3].folder, -1);
+    ath_scan_release(&s);
+}
+
 int main(void)
 {
     ath_scan s = {0};
@@ -130,6 +191,7 @@ int main(void)
     ath_scan_release(&s);
     check_names();
     check_refusals();
+    check_missing();
     ath_data_folder_remove(&data);
     CHECK_EQ(ath_mem_get_stats().n_held, 0);
     return ath_test_end();
