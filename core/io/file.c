@@ -8,153 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int machine_open(void *user, const char *path, int flags)
-{
-    (void)user;
-    return open(path, flags | O_CLOEXEC, 0666);
-}
-
-static int64_t machine_read(void *user, int fd, void *to, size_t n)
-{
-    (void)user;
-    return read(fd, to, n);
-}
-
-static int64_t machine_write(void *user, int fd, const void *from, size_t n)
-{
-    (void)user;
-    return write(fd, from, n);
-}
-
-static int machine_sync(void *user, int fd)
-{
-    (void)user;
-    return fsync(fd);
-}
-
-static int machine_close(void *user, int fd)
-{
-    (void)user;
-    return close(fd);
-}
-
-static int machine_rename(void *user, const char *from, const char *to)
-{
-    (void)user;
-    return rename(from, to);
-}
-
-static int machine_unlink(void *user, const char *path)
-{
-    (void)user;
-    return unlink(path);
-}
-
-static int machine_truncate(void *user, int fd, int64_t n)
-{
-    (void)user;
-    return ftruncate(fd, n);
-}
-
-const ath_io ath_io_machine = {
-    .open = machine_open,
-    .read = machine_read,
-    .write = machine_write,
-    .sync = machine_sync,
-    .close = machine_close,
-    .rename = machine_rename,
-    .unlink = machine_unlink,
-    .truncate = machine_truncate,
-};
-
-static const ath_io *_Atomic current = &ath_io_machine;
-
-void ath_io_replace(const ath_io *io)
-{
-    atomic_store(&current, io ? io : &ath_io_machine);
-}
-
-/* The seam, with interrupted calls repeated. */
-
-static int io_open(const char *path, int flags)
-{
-    const ath_io *io = atomic_load(&current);
-    int fd;
-
-    do fd = io->open(io->user, path, flags);
-    while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-static int64_t io_read(int fd, void *to, size_t n)
-{
-    const ath_io *io = atomic_load(&current);
-    int64_t got;
-
-    do got = io->read(io->user, fd, to, n);
-    while (got < 0 && errno == EINTR);
-    return got;
-}
-
-static int64_t io_write(int fd, const void *from, size_t n)
-{
-    const ath_io *io = atomic_load(&current);
-    int64_t put;
-
-    do put = io->write(io->user, fd, from, n);
-    while (put < 0 && errno == EINTR);
-    return put;
-}
-
-static int io_sync(int fd)
-{
-    const ath_io *io = atomic_load(&current);
-    int result;
-
-    do result = io->sync(io->user, fd);
-    while (result < 0 && errno == EINTR);
-    return result;
-}
-
-/* An interrupted close has closed: repeating it could close another thread's file. */
-static int io_close(int fd)
-{
-    const ath_io *io = atomic_load(&current);
-    int result = io->close(io->user, fd);
-
-    return result < 0 && errno == EINTR ? 0 : result;
-}
-
-static int io_rename(const char *from, const char *to)
-{
-    const ath_io *io = atomic_load(&current);
-    int result;
-
-    do result = io->rename(io->user, from, to);
-    while (result < 0 && errno == EINTR);
-    return result;
-}
-
-static int io_unlink(const char *path)
-{
-    const ath_io *io = atomic_load(&current);
-    int result;
-
-    do result = io->unlink(io->user, path);
-    while (result < 0 && errno == EINTR);
-    return result;
-}
-
-static int io_truncate(int fd, int64_t n)
-{
-    const ath_io *io = atomic_load(&current);
-    int result;
-
-    do result = io->truncate(io->user, fd, n);
-    while (result < 0 && errno == EINTR);
-    return result;
-}
-
 /* What is left of the file from `fd`, into memory that grows by doubling. */
 static ath_err read_rest(int fd, const char *path, size_t limit, char **out, size_t *n)
 {
@@ -165,7 +18,7 @@ static ath_err read_rest(int fd, const char *path, size_t limit, char **out, siz
 
     ATH_TRY_OUT(ATH_NEW(room, path, &bytes));
     for (;;) {
-        int64_t got = io_read(fd, bytes + used, room - 1 - used);
+        int64_t got = ath_io_read(fd, bytes + used, room - 1 - used);
         ATH_TRY_OUT(ath_sys(got, path));
         if (got == 0) break;
         used += (size_t)got;
@@ -191,12 +44,12 @@ out:
 
 ath_err ath_file_read(const char *path, size_t limit, char **out, size_t *n)
 {
-    int fd = io_open(path, O_RDONLY);
+    int fd = ath_io_open(path, O_RDONLY);
 
     ATH_NEED(fd >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such file", path);
     ATH_TRY(ath_sys(fd, path));
     ath_err err = read_rest(fd, path, limit, out, n);
-    io_close(fd);
+    ath_io_close(fd);
     return err;
 }
 
@@ -208,7 +61,7 @@ static ath_err take_rest(int fd, const char *path, ath_take_fn *take, void *cont
 
     ATH_TRY_OUT(ATH_NEW(PIECE_BYTES, path, &piece));
     for (;;) {
-        int64_t got = io_read(fd, piece, PIECE_BYTES);
+        int64_t got = ath_io_read(fd, piece, PIECE_BYTES);
         ATH_TRY_OUT(ath_sys(got, path));
         if (got == 0) break;
         ATH_TRY_OUT(take(context, piece, (size_t)got));
@@ -220,12 +73,12 @@ out:
 
 ath_err ath_file_each(const char *path, ath_take_fn *take, void *context)
 {
-    int fd = io_open(path, O_RDONLY);
+    int fd = ath_io_open(path, O_RDONLY);
 
     ATH_NEED(fd >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such file", path);
     ATH_TRY(ath_sys(fd, path));
     ath_err err = take_rest(fd, path, take, context);
-    io_close(fd);
+    ath_io_close(fd);
     return err;
 }
 
@@ -257,7 +110,7 @@ ath_err ath_publish_begin(ath_publish *p, const char *path)
     ATH_NEED((size_t)n < sizeof p->path, ATH_ELIMIT, "%s: the path is too long", path);
     do { /* a name can be taken by what a process of the same number left */
         ATH_NEED(make_temp_name(p), ATH_ELIMIT, "%s: the path is too long", path);
-        p->fd = io_open(p->temp, O_WRONLY | O_CREAT | O_EXCL);
+        p->fd = ath_io_open(p->temp, O_RDWR | O_CREAT | O_EXCL);
     } while (p->fd < 0 && errno == EEXIST);
     ath_err err = ath_sys(p->fd, p->temp);
     if (err) p->temp[0] = 0;
@@ -267,7 +120,7 @@ ath_err ath_publish_begin(ath_publish *p, const char *path)
 static ath_err write_all(int fd, const char *path, const void *bytes, size_t n)
 {
     for (const char *from = bytes; n > 0;) {
-        int64_t put = io_write(fd, from, n);
+        int64_t put = ath_io_write(fd, from, n);
         ATH_TRY(ath_sys(put, path));
         ATH_NEED(put > 0, ATH_EIO, "%s: nothing was written", path);
         from += put;
@@ -288,11 +141,11 @@ static ath_err sync_folder(const char *path)
     size_t n = folder_bytes(path);
 
     if (n) snprintf(folder, sizeof folder, "%.*s", (int)n, path);
-    int fd = io_open(folder, O_RDONLY | O_DIRECTORY);
+    int fd = ath_io_open(folder, O_RDONLY | O_DIRECTORY);
     ATH_TRY(ath_sys(fd, folder));
-    int result = io_sync(fd);
+    int result = ath_io_sync(fd);
     ath_err err = result < 0 && errno == EINVAL ? ATH_OK : ath_sys(result, folder);
-    io_close(fd);
+    ath_io_close(fd);
     return err;
 }
 
@@ -300,11 +153,11 @@ ath_err ath_publish_commit(ath_publish *p)
 {
     ath_err err = ATH_OK;
 
-    ATH_TRY_OUT(ath_sys(io_sync(p->fd), p->temp));
-    int closed = io_close(p->fd);
+    ATH_TRY_OUT(ath_sys(ath_io_sync(p->fd), p->temp));
+    int closed = ath_io_close(p->fd);
     p->fd = -1;
     ATH_TRY_OUT(ath_sys(closed, p->temp));
-    ATH_TRY_OUT(ath_sys(io_rename(p->temp, p->path), p->path));
+    ATH_TRY_OUT(ath_sys(ath_io_rename(p->temp, p->path), p->path));
     p->temp[0] = 0;
     ATH_TRY_OUT(sync_folder(p->path));
 out:
@@ -315,17 +168,59 @@ out:
 void ath_publish_discard(ath_publish *p)
 {
     if (!p->temp[0]) return;
-    if (p->fd >= 0) io_close(p->fd);
-    io_unlink(p->temp);
+    if (p->fd >= 0) ath_io_close(p->fd);
+    ath_io_unlink(p->temp);
     p->fd = -1;
     p->temp[0] = 0;
 }
 
 ath_err ath_file_remove(const char *path)
 {
-    const int result = io_unlink(path);
+    const int result = ath_io_unlink(path);
 
     return result < 0 && errno == ENOENT ? ATH_OK : ath_sys(result, path);
+}
+
+ath_err ath_file_size(const char *path, int64_t *bytes)
+{
+    const int64_t n = ath_io_size(path);
+
+    ATH_NEED(n >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such file", path);
+    ATH_TRY(ath_sys(n, path));
+    *bytes = n;
+    return ATH_OK;
+}
+
+ath_err ath_folder_make(const char *path)
+{
+    const int result = ath_io_make_folder(path);
+
+    ATH_TRY(ath_sys(result < 0 && errno == EEXIST ? 0 : result, path));
+    return sync_folder(path); /* also of one that a crash may have left unsynced */
+}
+
+typedef struct names {
+    ath_name_fn *take;
+    void *context;
+    ath_err err;
+} names;
+
+static bool take_name(void *context, const char *name)
+{
+    names *n = context;
+
+    n->err = n->take(n->context, name);
+    return !n->err;
+}
+
+ath_err ath_folder_each(const char *path, ath_name_fn *take, void *context)
+{
+    names n = {take, context, ATH_OK};
+    const int result = ath_io_list(path, take_name, &n);
+
+    ATH_NEED(result >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such folder", path);
+    ATH_TRY(ath_sys(result, path));
+    return n.err;
 }
 
 ath_err ath_file_publish(const char *path, const void *bytes, size_t n)
@@ -351,9 +246,9 @@ ath_err ath_append_open(ath_append *a, const char *path, int64_t n)
     a->is_torn = false;
     ATH_NEED(n_path > 0 && (size_t)n_path < sizeof a->path, ATH_ELIMIT,
              "%s: the path is empty or too long", path);
-    a->fd = io_open(path, O_WRONLY | O_CREAT | O_APPEND);
+    a->fd = ath_io_open(path, O_WRONLY | O_CREAT | O_APPEND);
     ATH_TRY_OUT(ath_sys(a->fd, path));
-    ATH_TRY_OUT(ath_sys(io_truncate(a->fd, n), path));
+    ATH_TRY_OUT(ath_sys(ath_io_truncate(a->fd, n), path));
     ATH_TRY_OUT(sync_folder(path));
 out:
     if (err) ath_append_close(a);
@@ -369,17 +264,17 @@ ath_err ath_append_put(ath_append *a, const void *bytes, size_t n)
     if (!err)
         a->n += (int64_t)n;
     else
-        a->is_torn = io_truncate(a->fd, a->n) < 0;
+        a->is_torn = ath_io_truncate(a->fd, a->n) < 0;
     return err;
 }
 
 ath_err ath_append_sync(ath_append *a)
 {
-    return ath_sys(io_sync(a->fd), a->path);
+    return ath_sys(ath_io_sync(a->fd), a->path);
 }
 
 void ath_append_close(ath_append *a)
 {
-    if (a->fd >= 0) io_close(a->fd);
+    if (a->fd >= 0) ath_io_close(a->fd);
     a->fd = -1;
 }

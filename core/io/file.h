@@ -1,5 +1,5 @@
 /*
- * Files: the one seam to the system's calls, whole files in, whole files out.
+ * Files: whole files in, whole files out, through the one seam to the system's calls (seam.h).
  *
  * Interrupted calls are repeated, short reads and writes are carried on. Nothing is allocated but
  * what ath_file_read gives. Any thread, each publication by one at a time.
@@ -7,26 +7,7 @@
 #ifndef ATH_CORE_IO_FILE_H
 #define ATH_CORE_IO_FILE_H
 
-#include "core/err.h"
-
-/* The system's calls as all files of ours use them: negative with errno set where they fail. */
-typedef struct ath_io {
-    int (*open)(void *user, const char *path, int flags); /* new files: mode 0666 less the umask */
-    int64_t (*read)(void *user, int fd, void *to, size_t n);
-    int64_t (*write)(void *user, int fd, const void *from, size_t n);
-    int (*sync)(void *user, int fd); /* of a file or a folder */
-    int (*close)(void *user, int fd);
-    int (*rename)(void *user, const char *from, const char *to);
-    int (*unlink)(void *user, const char *path);
-    int (*truncate)(void *user, int fd, int64_t n);
-    void *user;
-} ath_io;
-
-/* The machine's own calls. */
-extern const ath_io ath_io_machine;
-
-/* Puts `io` in their place until replaced again; NULL: the machine's. It must outlive its use. */
-void ath_io_replace(const ath_io *io);
+#include "core/io/seam.h"
 
 /* The whole of a file into fresh memory (ath_mem_free), with a zero byte after the n-th. EMISSING
  * where there is none, ELIMIT where it is longer than `limit` bytes. */
@@ -39,6 +20,17 @@ ATH_MUST ath_err ath_file_each(const char *path, ath_take_fn *take, void *contex
 
 /* EIO where it cannot be; a missing file is as good as removed. */
 ATH_MUST ath_err ath_file_remove(const char *path);
+
+/* EMISSING where there is none. */
+ATH_MUST ath_err ath_file_size(const char *path, int64_t *bytes);
+
+/* Makes a folder where there is none; that it is there is on the disk when it returns. */
+ATH_MUST ath_err ath_folder_make(const char *path);
+
+/* Gives each name in a folder to `take`, in no order; an error of it ends it and is given back. EMISSING
+ * where there is no folder. */
+typedef ath_err ath_name_fn(void *context, const char *name);
+ATH_MUST ath_err ath_folder_each(const char *path, ath_name_fn *take, void *context);
 
 enum { ATH_PATH_BYTES = 4096 };
 

@@ -2,11 +2,12 @@
 
 #include "core/io/file.h"
 #include "core/io/h5.h"
+#include "core/io/h5_seam_hdf5.h"
 #include "core/mem.h"
 
+#include <fcntl.h>
 #include <hdf5.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { NAME_BYTES = 1024, ALIGN = 64, SAYS_BYTES = 256 };
 
@@ -15,6 +16,7 @@ struct ath_h5 {
     bool is_new;
     char path[ATH_PATH_BYTES];
     ath_publish publish; /* where it is new */
+    ath_h5_seam seam;    /* its descriptor is ours while reading */
 };
 
 /* ---- HDF5's errors and identifiers ---- */
@@ -32,6 +34,7 @@ static ath_err fail_at(const ath_h5 *h, ath_err kind, const char *name, const ch
 
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_cause, says);
     H5Eclear2(H5E_DEFAULT);
+    if (h->seam.err) return ath_err_restore(h->seam.err, h->seam.says);
     return ath_raise_at(kind, __FILE__, line, "%s: %s%s%s %s: HDF5 says \"%s\"", h->path,
                         *name ? "\"" : "", *name ? name : "the file", *name ? "\"" : "", what,
                         says);
@@ -98,14 +101,14 @@ static hid_t text_type(void)
 /* How files are opened: nothing of them stays open behind a close, what is not tiny begins at a
  * multiple of 64, formats do not follow the library's version, and no locks, which some file systems
  * of clusters do not have. */
-static hid_t access_list(void)
+static hid_t access_list(ath_h5_seam *seam)
 {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
 
     if (H5Pset_fclose_degree(list, H5F_CLOSE_STRONG) < 0 ||
         H5Pset_alignment(list, ALIGN, ALIGN) < 0 ||
         H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
-        H5Pset_file_locking(list, false, true) < 0) {
+        H5Pset_file_locking(list, false, true) < 0 || ath_h5_seam_use(list, seam) < 0) {
         drop(list);
         return -1;
     }
@@ -136,7 +139,7 @@ static ath_err begin(const char *path, ath_h5 **out)
                  NULL); /* of this thread, where the library tells threads apart */
     ATH_NEED(strlen(path) < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", path);
     ATH_TRY(ATH_NEW(1, path, &h));
-    h->file = -1;
+    h->file = h->seam.fd = -1;
     memcpy(h->path, path, strlen(path) + 1);
     *out = h;
     return ATH_OK;
@@ -151,7 +154,9 @@ ath_err ath_h5_create(const char *path, ath_h5 **out)
     ATH_TRY_OUT(begin(path, &h));
     ATH_TRY_OUT(ath_publish_begin(&h->publish, path));
     h->is_new = true;
-    H5_TRY_OUT(how = access_list(), h, ATH_EHDF5, "", "cannot be made");
+    h->seam.fd = h->publish.fd;
+    h->seam.path = h->publish.temp;
+    H5_TRY_OUT(how = access_list(&h->seam), h, ATH_EHDF5, "", "cannot be made");
     H5_TRY_OUT(create = timeless(H5P_FILE_CREATE), h, ATH_EHDF5, "", "cannot be made");
     h->file = H5Fcreate(h->publish.temp, H5F_ACC_TRUNC, create, how);
     H5_TRY_OUT(h->file, h, ATH_EHDF5, "", "cannot be made");
@@ -172,7 +177,7 @@ ath_err ath_h5_commit(ath_h5 **h5)
     ATH_ASSERT(h->is_new);
     const herr_t closed = H5Fclose(h->file);
     h->file = -1;
-    H5_TRY_OUT(closed, h, ATH_EHDF5, "", "cannot be written");
+    H5_TRY_OUT(closed < 0 || h->seam.err ? -1 : 0, h, ATH_EHDF5, "", "cannot be written");
     ATH_TRY_OUT(ath_publish_commit(&h->publish));
 out:
     ath_h5_close(h5);
@@ -185,7 +190,10 @@ void ath_h5_close(ath_h5 **h5)
 
     if (!h) return;
     if (h->file >= 0) H5Fclose(h->file);
-    if (h->is_new) ath_publish_discard(&h->publish);
+    if (h->is_new)
+        ath_publish_discard(&h->publish);
+    else if (h->seam.fd >= 0)
+        ath_io_close(h->seam.fd);
     ath_mem_free(h5);
 }
 
@@ -195,9 +203,12 @@ ath_err ath_h5_open(const char *path, ath_h5 **out)
     ath_h5 *h = NULL;
     ath_err err = ATH_OK;
 
-    ATH_NEED(access(path, F_OK) == 0, ATH_EMISSING, "%s: there is no such file", path);
     ATH_TRY_OUT(begin(path, &h));
-    H5_TRY_OUT(how = access_list(), h, ATH_EHDF5, "", "cannot be read");
+    ATH_TRY_OUT(ath_file_size(path, &h->seam.n));
+    h->seam.path = h->path;
+    h->seam.fd = ath_io_open(path, O_RDONLY);
+    ATH_TRY_OUT(ath_sys(h->seam.fd, path));
+    H5_TRY_OUT(how = access_list(&h->seam), h, ATH_EHDF5, "", "cannot be read");
     h->file = H5Fopen(path, H5F_ACC_RDONLY, how);
     H5_TRY_OUT(h->file, h, ATH_EFORMAT, "", "is no good HDF5 file");
     *out = h;
@@ -293,6 +304,7 @@ static ath_err write_dataset(ath_h5 *h, const char *name, const piece *p)
     H5_TRY_OUT(set, h, ATH_EHDF5, name, "cannot be written");
     H5_TRY_OUT(H5Dwrite(set, p->memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, p->data), h, ATH_EHDF5, name,
                "cannot be written");
+    H5_TRY_OUT(h->seam.err ? -1 : 0, h, ATH_EHDF5, name, "cannot be written");
 out:
     drop(set);
     drop(list);

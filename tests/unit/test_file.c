@@ -262,6 +262,60 @@ static void check_by_name(void)
     CHECK(holds(new_text, sizeof new_text));
 }
 
+static ath_err count_name(void *n, const char *name)
+{
+    CHECK(strcmp(name, "a") == 0 || strcmp(name, "b") == 0);
+    if (++*(int *)n == 3) return ath_raise(ATH_ECANCELED, "enough");
+    return ATH_OK;
+}
+
+/* A folder is made, and that it is there is synced; every call of it fails. */
+static void check_folders(void)
+{
+    char sub[160], name[192];
+    int64_t bytes = 0;
+    int n = 0;
+
+    ath_test_begin("folders");
+    snprintf(sub, sizeof sub, "%s/sub", folder);
+    CHECK_ERR(ath_folder_each(sub, count_name, &n), ATH_EMISSING);
+    for (int at = 1; at <= 4; at++) { /* make, open, sync, close */
+        faulty_io f = {.fail_at = at, .code = EIO};
+        faulty_io_install(&f);
+        CHECK_ERR(ath_folder_make(sub), at == 4 ? ATH_OK : ATH_EIO);
+        ath_io_replace(NULL);
+        CHECK_EQ(f.n_open, 0);
+        f = (faulty_io){.fail_at = at, .code = EINTR};
+        faulty_io_install(&f);
+        CHECK_OK(ath_folder_make(sub));
+        ath_io_replace(NULL);
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s/%c", sub, 'a' + i);
+        CHECK_ERR(ath_file_size(name, &bytes), ATH_EMISSING);
+        CHECK_OK(ath_file_publish(name, new_text, sizeof new_text));
+        CHECK_OK(ath_file_size(name, &bytes));
+        CHECK_EQ(bytes, sizeof new_text);
+    }
+    faulty_io f = {.fail_at = 1, .code = EINTR};
+    faulty_io_install(&f);
+    CHECK_OK(ath_folder_each(sub, count_name, &n));
+    CHECK_EQ(n, 2);
+    f.fail_at = f.n_calls + 1;
+    f.code = EACCES;
+    CHECK_ERR(ath_folder_each(sub, count_name, &n), ATH_EIO);
+    f.fail_at = f.n_calls + 1;
+    CHECK_ERR(ath_file_size(name, &bytes), ATH_EIO);
+    CHECK_ERR(ath_folder_each(sub, count_name, &n), ATH_ECANCELED);
+    ath_io_replace(NULL);
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s/%c", sub, 'a' + i);
+        CHECK_OK(ath_file_remove(name));
+    }
+    CHECK(rmdir(sub) == 0);
+    CHECK_ERR(ath_folder_make("/tmp/no/such/folder"), ATH_EIO);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder)) return 1;
@@ -277,6 +331,7 @@ int main(void)
     check_folder_sync();
     check_names();
     check_by_name();
+    check_folders();
     CHECK_EQ(ath_mem_get_stats().n_held, 0);
     remove_all();
     CHECK(rmdir(folder) == 0);

@@ -244,7 +244,7 @@ static void check_unpublished(void)
     CHECK_OK(ath_h5_create(path, &h));
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &tight);
-    CHECK_ERR(ath_h5_write(h, "x", &(ath_h5_array){ATH_H5_F32, 1, {100000}}, large), ATH_EHDF5);
+    CHECK_ERR(ath_h5_write(h, "x", &(ath_h5_array){ATH_H5_F32, 1, {100000}}, large), ATH_EIO);
     ath_h5_close(&h);
     setrlimit(RLIMIT_FSIZE, &old);
     CHECK_HAS(ath_err_text(), "File too large");

@@ -4,13 +4,10 @@
 #include "core/mem.h"
 #include "worker/run/manifest.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { VERSION = 1, NAME_BYTES = 512 };
 static const char format[] = "athanor checkpoint";
@@ -169,7 +166,7 @@ ath_err ath_checkpoint_write(const char *folder, const ath_checkpoint *c, int64_
 
     ATH_TRY_OUT(name_file(folder, c->facts.n_done, ".h5", h5));
     ATH_TRY_OUT(name_file(folder, c->facts.n_done, ".manifest", manifest));
-    if (mkdir(folder, 0777) < 0 && errno != EEXIST) ATH_TRY_OUT(ath_sys(-1, folder));
+    ATH_TRY_OUT(ath_folder_make(folder));
     ATH_TRY_OUT(ath_manifest_create(&m));
     /* one of the same step stops counting before its other file is replaced */
     ATH_TRY_OUT(ath_file_remove(manifest));
@@ -217,30 +214,35 @@ static int newer(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static ath_err list(const char *folder, const char *ending, int64_t **steps, int64_t *n)
-{
-    DIR *dir = opendir(folder);
-    int64_t room = 0;
-    ath_err err = ATH_OK;
+typedef struct found {
+    int64_t *steps, n, room;
+} found;
 
-    *steps = NULL;
-    *n = 0;
-    if (!dir) return errno == ENOENT ? ATH_OK : ath_sys(-1, folder);
-    for (struct dirent *e = readdir(dir); e && !err; e = readdir(dir)) {
-        const int64_t step = step_of(e->d_name, ending);
-        if (step < 0) continue;
-        err = ath_mem_grow(steps, *n, &room, sizeof **steps, "checkpoints");
-        if (!err) (*steps)[(*n)++] = step;
-    }
-    closedir(dir);
-    if (*n > 0) qsort(*steps, (size_t)*n, sizeof **steps, newer);
-    if (err) ath_mem_free(steps);
-    return err;
+static ath_err add_found(void *context, const char *name)
+{
+    const int64_t step = step_of(name, ".manifest");
+    found *f = context;
+
+    if (step < 0) return ATH_OK;
+    ATH_TRY(ath_mem_grow(&f->steps, f->n, &f->room, sizeof *f->steps, "checkpoints"));
+    f->steps[f->n++] = step;
+    return ATH_OK;
 }
 
 ath_err ath_checkpoint_list(const char *folder, int64_t **steps, int64_t *n)
 {
-    return list(folder, ".manifest", steps, n);
+    found f = {0};
+    ath_err err = ath_folder_each(folder, add_found, &f);
+
+    if (err == ATH_EMISSING) {
+        ath_err_clear();
+        err = ATH_OK;
+    }
+    if (f.n > 0) qsort(f.steps, (size_t)f.n, sizeof *f.steps, newer);
+    if (err) ath_mem_free(&f.steps);
+    *steps = f.steps;
+    *n = err ? 0 : f.n;
+    return err;
 }
 
 /* ---- removing ---- */
@@ -271,27 +273,23 @@ static bool is_pinned(const char *folder, int64_t step)
     return is;
 }
 
-/* What a crash left: h5 files that never got a manifest, and what was being published. */
-static ath_err remove_leftovers(const char *folder)
+/* An h5 file that never got a manifest, or what was being published. */
+static ath_err remove_leftover(void *folder, const char *name)
 {
+    const int64_t step = step_of(name, ".h5");
     char path[ATH_PATH_BYTES];
-    DIR *dir = opendir(folder);
-    ath_err err = ATH_OK;
+    int64_t bytes = 0;
 
-    if (!dir) return ath_sys(-1, folder);
-    for (struct dirent *e = readdir(dir); e && !err; e = readdir(dir)) {
-        const int64_t step = step_of(e->d_name, ".h5");
-        if (step >= 0) {
-            err = name_file(folder, step, ".manifest", path);
-            struct stat s;
-            if (!err && stat(path, &s) < 0 && errno == ENOENT) err = remove_one(folder, step);
-        } else if (is_unpublished(e->d_name, ".h5") || is_unpublished(e->d_name, ".manifest")) {
-            if (snprintf(path, sizeof path, "%s/%s", folder, e->d_name) < (int)sizeof path)
-                err = ath_file_remove(path);
-        }
+    if (step >= 0) {
+        ATH_TRY(name_file(folder, step, ".manifest", path));
+        const ath_err err = ath_file_size(path, &bytes);
+        if (err != ATH_EMISSING) return err;
+        ath_err_clear();
+        return remove_one(folder, step);
     }
-    closedir(dir);
-    return err;
+    if (!is_unpublished(name, ".h5") && !is_unpublished(name, ".manifest")) return ATH_OK;
+    const int n = snprintf(path, sizeof path, "%s/%s", (const char *)folder, name);
+    return n < (int)sizeof path ? ath_file_remove(path) : ATH_OK;
 }
 
 /* Later steps than the one just written are of a past that a resume has given up. */
@@ -306,7 +304,7 @@ static ath_err remove_old(const char *folder, int64_t step, int64_t keep)
         if (steps[i] <= step && n_kept++ < keep) continue;
         ATH_TRY_OUT(remove_one(folder, steps[i]));
     }
-    ATH_TRY_OUT(remove_leftovers(folder));
+    ATH_TRY_OUT(ath_folder_each(folder, remove_leftover, (void *)(uintptr_t)folder));
 out:
     ath_mem_free(&steps);
     return err;
