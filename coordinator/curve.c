@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Before each record: bytes of the record, CRC-32C of these four bytes and the record. */
-enum { FRAME_BYTES = 8, RECORD_BYTES_MAX = 1 << 28, ROOM_BYTES = 1 << 16 };
+enum { FRAME_BYTES = 8, RECORD_BYTES_MAX = 1 << 28, ROOM_BYTES = 1 << 16, BLOCK_BYTES = 512 };
 static const size_t file_bytes_max = (size_t)1 << 36;
 
 /* ---- frames ---- */
@@ -28,15 +28,62 @@ static size_t whole_record(const uint8_t *at, size_t n)
     return checksum(at, bytes) == ath_curve_u32(at + 4) ? bytes : 0;
 }
 
-/* Whether a whole record stands anywhere in what follows a broken one: then this is no torn end. A
- * record begins with the tag of one of its three kinds, so few places are summed up. */
-static bool has_record(const uint8_t *at, size_t n)
+/* The first whole record from `at` on; n: none. A record begins with the tag of one of its three kinds,
+ * so few places are summed up. */
+static size_t next_record(const uint8_t *bytes, size_t at, size_t n)
 {
-    for (size_t i = 0; i + FRAME_BYTES < n; i++) {
-        const uint8_t tag = at[i + FRAME_BYTES];
-        if ((tag == 0x0a || tag == 0x12 || tag == 0x1a) && whole_record(at + i, n - i)) return true;
+    for (; at + FRAME_BYTES < n; at++) {
+        const uint8_t tag = bytes[at + FRAME_BYTES];
+        if ((tag == 0x0a || tag == 0x12 || tag == 0x1a) && whole_record(bytes + at, n - at))
+            return at;
+    }
+    return n;
+}
+
+/* Whether a block of a disk lacks in what begins at `at`: the rest of its first one or a whole one. */
+static bool has_gap(const uint8_t *bytes, size_t at, size_t end)
+{
+    for (size_t i = at, next = 0; i < end; i = next) {
+        size_t n_zeros = 0;
+        next = (i / BLOCK_BYTES + 1) * BLOCK_BYTES;
+        while (i + n_zeros < next && i + n_zeros < end && !bytes[i + n_zeros]) n_zeros++;
+        if (i + n_zeros == next) return true;
     }
     return false;
+}
+
+/* From `at` to `n`: the steps done after the last record of a step, or the most that a checkpoint was
+ * made of. */
+static ath_err count_steps(const uint8_t *bytes, size_t at, size_t n, bool is_saved, uint64_t *out)
+{
+    *out = 0;
+    for (size_t k = 0; (at = next_record(bytes, at, n)) < n; at += FRAME_BYTES + k) {
+        ProtobufCMessage *m = NULL;
+        k = whole_record(bytes + at, n - at);
+        ATH_TRY(ath_message_unpack(&athanor__record__descriptor, bytes + at + FRAME_BYTES, k, &m));
+        const Athanor__Record *r = (const Athanor__Record *)(const void *)m;
+        if (!is_saved && r->is_case == ATHANOR__RECORD__IS_STEP) *out = r->step->step + 1;
+        if (is_saved && r->is_case == ATHANOR__RECORD__IS_MARK && r->mark->what &&
+            strcmp(r->mark->what, "checkpoint") == 0 && r->mark->step > *out)
+            *out = r->mark->step;
+        ath_message_drop(m);
+    }
+    return ATH_OK;
+}
+
+/* What was not synced may lie on the disk after a power cut without what came before it: there are
+ * zeros then. Nothing that a checkpoint stands on is lost so, for it was synced. */
+static ath_err is_hole(const uint8_t *bytes, size_t at, size_t n, bool *out)
+{
+    const size_t next = next_record(bytes, at + 1, n);
+    uint64_t n_before = 0, n_saved = 0;
+
+    *out = next == n;
+    if (next == n || !has_gap(bytes, at, next)) return ATH_OK;
+    ATH_TRY(count_steps(bytes, 0, at, false, &n_before));
+    ATH_TRY(count_steps(bytes, next, n, true, &n_saved));
+    *out = n_saved <= n_before;
+    return ATH_OK;
 }
 
 /* Gives each record to `take` in order, and how many bytes are whole records. */
@@ -58,7 +105,9 @@ static ath_err each_record(const char *path, const uint8_t *bytes, size_t n, tak
         ath_message_drop(m);
         if (err) return ath_pass_at(err, __FILE__, __LINE__, "take");
     }
-    ATH_NEED(at == n || !has_record(bytes + at + 1, n - at - 1), ATH_EFORMAT,
+    bool is_end = false;
+    ATH_TRY(is_hole(bytes, at, n, &is_end));
+    ATH_NEED(is_end, ATH_EFORMAT,
              "%s: the record at byte %zu of %zu is damaged (its checksum is wrong), and whole ones "
              "follow; take the file from a backup, or cut it there to lose what follows",
              path, at, n);

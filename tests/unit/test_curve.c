@@ -233,6 +233,40 @@ static void check_damage(void)
     ath_mem_free(&bytes);
 }
 
+/* Zeros in the middle are an end where nothing behind them had been on the disk for sure. */
+static void check_holes(void)
+{
+    enum { BLOCK = 512 };
+    ath_curve_log *log = NULL;
+    char *bytes = NULL;
+    size_t n = 0;
+    int64_t n_cut = 0;
+
+    ath_test_begin("holes");
+    unlink(path);
+    CHECK_OK(write_steps(20));
+    CHECK_OK(ath_file_read(path, 1 << 20, &bytes, &n));
+    CHECK(n > 3 * BLOCK);
+    memset(bytes + BLOCK, 0, BLOCK - 1); /* no disk loses that */
+    CHECK_EQ(steps_in(bytes, n, &n_cut), -1);
+    memset(bytes + BLOCK, 0, BLOCK);
+    const int64_t n_steps = steps_in(bytes, n, &n_cut);
+    CHECK(n_steps > 2 && n_steps < 18 && n_cut > BLOCK);
+    const int64_t marks[] = {n_steps, n_steps + 1};
+    for (int i = 0; i < 2; i++) { /* a checkpoint of what is there, and of what would be lost */
+        unlink(path);
+        CHECK_OK(write_steps(20));
+        CHECK_OK(ath_curve_log_open(path, &log));
+        CHECK_OK(put_mark(log, (uint64_t)marks[i], "checkpoint"));
+        ath_curve_log_close(&log);
+        ath_mem_free(&bytes);
+        CHECK_OK(ath_file_read(path, 1 << 20, &bytes, &n));
+        memset(bytes + BLOCK, 0, BLOCK);
+        CHECK_EQ(steps_in(bytes, n, &n_cut), i ? -1 : n_steps);
+    }
+    ath_mem_free(&bytes);
+}
+
 /* A record whose checksum is right and whose content is not ours, and a picture that is not there. */
 static void check_content(void)
 {
@@ -460,6 +494,7 @@ int main(void)
     check_round();
     check_average();
     check_damage();
+    check_holes();
     check_content();
     check_faults(FAULT_ERROR);
     check_faults(FAULT_SHORT);
