@@ -78,6 +78,12 @@ static bool goes_wrong(faulty_io *f, const char *name)
         errno = EIO;
         return true;
     }
+    if (f->kind == FAULT_FULL && f->fail_at > 0 && f->n_calls >= f->fail_at) {
+        is_here = strcmp(name, "write") == 0;
+        errno = f->code;
+        f->failed = name;
+        return is_here;
+    }
     if (!is_here) return false;
     f->failed = name;
     f->is_crashed = f->kind == FAULT_CRASH;

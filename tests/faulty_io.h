@@ -13,6 +13,7 @@
 typedef enum fault_kind {
     FAULT_ERROR, /* the call fails with `code`, once */
     FAULT_SHORT, /* a read or write carries half of its bytes, at least one; others go well */
+    FAULT_FULL,  /* this call if it writes, and every write after it, fails with `code` */
     FAULT_CRASH, /* the process is gone: a write is torn in half, nothing after it takes place */
 } fault_kind;
 

@@ -41,6 +41,12 @@ static ath_err fail_at(const ath_h5 *h, ath_err kind, const char *name, const ch
 }
 #define fail(h, kind, name, what) fail_at((h), (kind), (name), (what), __LINE__)
 
+/* What cannot be read looks missing or broken: the reason is the read that failed. */
+static ath_err cause(const ath_h5 *h, ath_err err)
+{
+    return err && h->seam.err ? ath_err_restore(h->seam.err, h->seam.says) : err;
+}
+
 /* Leaves with HDF5's own reason where a call gave a negative result. Needs `err` and `out`. */
 #define H5_TRY_OUT(result, h, kind, name, what)    \
     do {                                           \
@@ -477,7 +483,7 @@ static ath_err open_set(const ath_h5 *h, const char *name, opened *o)
     return ATH_OK;
 out:
     close_set(o);
-    return err;
+    return cause(h, err);
 }
 
 ath_err ath_h5_shape(ath_h5 *h5, const char *name, ath_h5_array *out)
@@ -574,7 +580,7 @@ static ath_err open_note(const ath_h5 *h, const char *name, const char *key, H5T
 out:
     drop(space);
     if (err) close_note(a);
-    return err;
+    return cause(h, err);
 }
 
 /* Texts of a length that stands in the type, as other programs write them. */
@@ -674,5 +680,5 @@ ath_err ath_h5_each(ath_h5 *h5, const char *group, ath_h5_each_fn *each, void *c
     ATH_TRY_OUT(w.err);
 out:
     drop(id);
-    return err;
+    return cause(h5, err);
 }
