@@ -207,7 +207,8 @@ ath_err ath_train(const ath_train_opts *opts)
     session s = {.o = opts};
     ath_err err = ATH_OK;
 
-    ATH_TRY_OUT(ath_signals_catch(&cancel));
+    /* who becomes the supervisor would set a flag that no rank sees: it has its own way */
+    if (opts->ranks < 2 || ath_dist_is_launched()) ATH_TRY_OUT(ath_signals_catch(&cancel));
     ATH_TRY_OUT(ath_dist_init((int32_t)opts->ranks));
     err = train(&s);
     if (ath_dist_rank() == 0) err = ath_train_boss_close(&s.boss, err);
