@@ -63,7 +63,8 @@ static ath_err make(const char *path)
 {
     char says[128];
 
-    if (mkdir(path, 0777) == 0) return ATH_OK;
+    /* a power cut must not take a run with its folder's name: that it is there is synced */
+    if (mkdir(path, 0777) == 0) return ath_folder_make(path);
     if (strerror_r(errno, says, sizeof says)) snprintf(says, sizeof says, "errno %d", errno);
     return ath_raise(ATH_EIO,
                      "%s: the folder cannot be made: %s; choose another with --set out=...", path,

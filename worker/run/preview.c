@@ -11,7 +11,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 static ath_err name_file(const ath_run *r, int64_t n_done, size_t i, char out[ATH_PATH_BYTES])
 {
@@ -86,10 +85,16 @@ out:
 static ath_err mark(const ath_run *r, int64_t n_done)
 {
     char path[ATH_PATH_BYTES];
+    int64_t bytes = 0;
 
     for (size_t i = 0; i < r->opts->job->n_sample; i++) {
         ATH_TRY(name_file(r, n_done, i, path));
-        if (access(path, F_OK) < 0) continue; /* left out for a signal */
+        const ath_err err = ath_file_size(path, &bytes);
+        if (err == ATH_EMISSING) {
+            ath_err_clear(); /* left out for a signal */
+            continue;
+        }
+        ATH_TRY(err);
         ATH_TRY(ath_record_mark(r, n_done, "sampled", path));
     }
     return ATH_OK;
