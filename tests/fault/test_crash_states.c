@@ -140,13 +140,17 @@ static places in(const char *where)
 /* The steps up to `end` and their checkpoint, in the order of a run. */
 static ath_err go_on(const places *p, ath_curve_log *log, int64_t from, int64_t end, io_trace *t)
 {
-    for (int64_t i = from; i < end; i++) ATH_TRY(put_step(log, i));
+    for (int64_t i = from; i < end; i++) {
+        ATH_TRY(put_step(log, i));
+        /* the last checkpoint is told when its thread has ended */
+        if (i == from + 1 && from > 0) ATH_TRY(put_mark(log, from));
+    }
     ATH_TRY(ath_curve_log_sync(log));
     if (t) io_trace_mark(t, end * 4 + SYNCED);
     if (t) io_trace_mark(t, end * 4 + BEGUN);
     ATH_TRY(save(p->folder, end));
     if (t) io_trace_mark(t, end * 4 + WRITTEN);
-    return put_mark(log, end);
+    return ATH_OK;
 }
 
 /* The curve is opened anew in the middle, as by a resume. */
