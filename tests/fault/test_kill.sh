@@ -89,7 +89,7 @@ check 'done already' test $? = 0
 check 'says where the file is' grep -qx runs/whole/model/whole.safetensors again
 
 for trial in $(seq "$n_trials"); do
-    name=trial-${trial}x
+    name=kill-$$-${trial}x
     for _ in $(seq $((1 + RANDOM % 2))); do
         { start; } 2>/dev/null & # which would tell of the killed
         starter=$!

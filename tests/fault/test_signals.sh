@@ -117,7 +117,7 @@ of_last_step() {
 
 worst=0 stopped=0
 for trial in $(seq "$n_trials"); do
-    name=trial-${trial}x moment=$((RANDOM % 5)) ranks=$((1 + RANDOM % 3))
+    name=signal-$$-${trial}x moment=$((RANDOM % 5)) ranks=$((1 + RANDOM % 3))
     signal $moment $ranks
     what="trial $trial, moment $moment, $ranks ranks"
     [ "$ms" -gt $worst ] && worst=$ms
