@@ -2,10 +2,9 @@
  * Checkpoints: what was written is read, and equal content gives equal bytes. One bit turned over in
  * any byte of either file, either file cut at any block of 512 bytes, a block of 4 KiB zeroed, set to
  * 0xff or swapped with any other: each is noticed, the file is named, where it lies in a tensor that
- * one too, and the checkpoint before is used.
+ * one too, and the checkpoint before is used. Errors have exit code 5, interrupted calls are repeated.
  * Whatever call of the system fails, or is the last before the process is gone, an older checkpoint or
- * the new one is there and whole; an error is one of exit code 5, and what is interrupted or done in part
- * goes on as if nothing had been. The newest are kept and pinned ones; files that are not of this form
+ * the new one is there and whole. The newest are kept and pinned ones; files that are not of this form
  * stay. The checkpoint in tests/golden was written by an earlier build and reads as it did then.
  *
  *     test_checkpoint GOLDEN_FOLDER          test_checkpoint GOLDEN_FOLDER make
