@@ -54,8 +54,9 @@ ath_err ath_dist_init(int32_t n_ranks)
 
 void ath_dist_finalize(void)
 {
-    if (world.is_up) MPI_Finalize();
+    /* before any rank can leave: where one leaves with an error, mpirun ends the others at once */
     ath_supervise_bye();
+    if (world.is_up) MPI_Finalize();
     world.is_up = false;
     world.rank = 0;
     world.size = 1;
