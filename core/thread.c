@@ -2,7 +2,6 @@
 
 #include "core/mem.h"
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +27,22 @@ ath_err ath_cancel_check(const ath_cancel *cancel, const char *what)
     ATH_NEED(!cancel || !ath_cancel_is_set(cancel), ATH_ECANCELED,
              "stopped by a signal: %s; run it again to go on", what);
     return ATH_OK;
+}
+
+void ath_turns_begin(ath_turns *t)
+{
+    lock(&t->mutex);
+    const uint64_t mine = t->n_came++;
+    while (t->n_gone != mine) must(pthread_cond_wait(&t->is_next, &t->mutex));
+    unlock(&t->mutex);
+}
+
+void ath_turns_end(ath_turns *t)
+{
+    lock(&t->mutex);
+    t->n_gone++;
+    must(pthread_cond_broadcast(&t->is_next));
+    unlock(&t->mutex);
 }
 
 struct ath_queue {

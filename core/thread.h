@@ -1,11 +1,12 @@
 /*
- * Threads: a flag to cancel by, a bounded queue, a pool of workers. The only place that knows
+ * Threads: a flag to cancel by, turns, a bounded queue, a pool of workers. The only place that knows
  * pthreads; nobody else starts or locks anything.
  */
 #ifndef ATH_CORE_THREAD_H
 #define ATH_CORE_THREAD_H
 
 #include "core/err.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* {0}: not set. Any thread and signal handlers may set and ask. */
@@ -28,6 +29,19 @@ ATH_MUST ath_err ath_cancel_check(const ath_cancel *cancel, const char *what);
 
 /* Processor cores that this process may use. */
 int ath_cores(void);
+
+/* One thread at a time, in the order in which they came; nobody asks for a second turn within one. */
+typedef struct ath_turns {
+    pthread_mutex_t mutex;
+    pthread_cond_t is_next;
+    uint64_t n_came, n_gone;
+} ath_turns;
+#define ATH_TURNS_INIT                                            \
+    {                                                             \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 \
+    }
+void ath_turns_begin(ath_turns *turns); /* waits */
+void ath_turns_end(ath_turns *turns);
 
 /* First in, first out; holds at most `room` items of `item_bytes` bytes, copied in and out. Any
  * number of threads puts and takes. */

@@ -3,7 +3,8 @@
  * made by the slashes of a name. Everything of a file is little-endian and lies in one piece
  * (contiguous), so that others may map it.
  *
- * The library is not asked by more than one thread at a time: callers see to it.
+ * Any thread, each file by one at a time. The library is asked by one thread at a time, in turns as
+ * short as one call of these: who writes a small file does not wait for a large one.
  */
 #ifndef ATH_CORE_IO_H5_H
 #define ATH_CORE_IO_H5_H

@@ -4,6 +4,7 @@
 #include "core/io/h5.h"
 #include "core/io/h5_seam_hdf5.h"
 #include "core/mem.h"
+#include "core/thread.h"
 
 #include <fcntl.h>
 #include <hdf5.h>
@@ -151,7 +152,20 @@ static ath_err begin(const char *path, ath_h5 **out)
     return ATH_OK;
 }
 
-ath_err ath_h5_create(const char *path, ath_h5 **out)
+static void close_file(ath_h5 **h5)
+{
+    ath_h5 *h = *h5;
+
+    if (!h) return;
+    if (h->file >= 0) H5Fclose(h->file);
+    if (h->is_new)
+        ath_publish_discard(&h->publish);
+    else if (h->seam.fd >= 0)
+        ath_io_close(h->seam.fd);
+    ath_mem_free(h5);
+}
+
+static ath_err create_file(const char *path, ath_h5 **out)
 {
     hid_t how = -1, create = -1;
     ath_h5 *h = NULL;
@@ -171,39 +185,19 @@ ath_err ath_h5_create(const char *path, ath_h5 **out)
 out:
     drop(create);
     drop(how);
-    ath_h5_close(&h);
+    close_file(&h);
     return err;
 }
 
-ath_err ath_h5_commit(ath_h5 **h5)
+static ath_err flush_file(ath_h5 *h)
 {
-    ath_h5 *h = *h5;
-    ath_err err = ATH_OK;
-
-    ATH_ASSERT(h->is_new);
     const herr_t closed = H5Fclose(h->file);
+
     h->file = -1;
-    H5_TRY_OUT(closed < 0 || h->seam.err ? -1 : 0, h, ATH_EHDF5, "", "cannot be written");
-    ATH_TRY_OUT(ath_publish_commit(&h->publish));
-out:
-    ath_h5_close(h5);
-    return err;
+    return closed < 0 || h->seam.err ? fail(h, ATH_EHDF5, "", "cannot be written") : ATH_OK;
 }
 
-void ath_h5_close(ath_h5 **h5)
-{
-    ath_h5 *h = *h5;
-
-    if (!h) return;
-    if (h->file >= 0) H5Fclose(h->file);
-    if (h->is_new)
-        ath_publish_discard(&h->publish);
-    else if (h->seam.fd >= 0)
-        ath_io_close(h->seam.fd);
-    ath_mem_free(h5);
-}
-
-ath_err ath_h5_open(const char *path, ath_h5 **out)
+static ath_err open_file(const char *path, ath_h5 **out)
 {
     hid_t how = -1;
     ath_h5 *h = NULL;
@@ -221,7 +215,7 @@ ath_err ath_h5_open(const char *path, ath_h5 **out)
     h = NULL;
 out:
     drop(how);
-    ath_h5_close(&h);
+    close_file(&h);
     return err;
 }
 
@@ -317,7 +311,8 @@ out:
     return err;
 }
 
-ath_err ath_h5_write(ath_h5 *h5, const char *name, const ath_h5_array *array, const void *data)
+static ath_err write_array(ath_h5 *h5, const char *name, const ath_h5_array *array,
+                           const void *data)
 {
     hsize_t dim[ATH_H5_DIMS_MAX];
     hid_t space = -1;
@@ -334,7 +329,7 @@ out:
     return err;
 }
 
-ath_err ath_h5_write_texts(ath_h5 *h5, const char *name, int64_t n, const char *const *texts)
+static ath_err write_texts(ath_h5 *h5, const char *name, int64_t n, const char *const *texts)
 {
     const hsize_t dim = (hsize_t)n;
     hid_t type = -1, space = -1;
@@ -369,7 +364,7 @@ out:
     return err;
 }
 
-ath_err ath_h5_note_text(ath_h5 *h5, const char *name, const char *key, const char *value)
+static ath_err note_text(ath_h5 *h5, const char *name, const char *key, const char *value)
 {
     const hid_t type = text_type();
     ath_err err = ATH_OK;
@@ -381,14 +376,14 @@ out:
     return err;
 }
 
-ath_err ath_h5_note_int(ath_h5 *h5, const char *name, const char *key, int64_t value)
+static ath_err note_int(ath_h5 *h5, const char *name, const char *key, int64_t value)
 {
     const piece p = {.type = H5T_STD_I64LE, .memory = H5T_NATIVE_INT64, .data = &value};
 
     return note(h5, name, key, &p);
 }
 
-ath_err ath_h5_note_real(ath_h5 *h5, const char *name, const char *key, double value)
+static ath_err note_real(ath_h5 *h5, const char *name, const char *key, double value)
 {
     const piece p = {.type = H5T_IEEE_F64LE, .memory = H5T_NATIVE_DOUBLE, .data = &value};
 
@@ -486,7 +481,7 @@ out:
     return cause(h, err);
 }
 
-ath_err ath_h5_shape(ath_h5 *h5, const char *name, ath_h5_array *out)
+static ath_err get_shape(ath_h5 *h5, const char *name, ath_h5_array *out)
 {
     opened o;
 
@@ -498,7 +493,7 @@ ath_err ath_h5_shape(ath_h5 *h5, const char *name, ath_h5_array *out)
     return ATH_OK;
 }
 
-ath_err ath_h5_read(ath_h5 *h5, const char *name, ath_h5_type type, void *to, size_t bytes)
+static ath_err read_array(ath_h5 *h5, const char *name, ath_h5_type type, void *to, size_t bytes)
 {
     size_t n = bytes_of(type);
     opened o;
@@ -520,7 +515,7 @@ out:
     return err;
 }
 
-ath_err ath_h5_place(ath_h5 *h5, const char *name, int64_t *offset, int64_t *bytes)
+static ath_err get_place(ath_h5 *h5, const char *name, int64_t *offset, int64_t *bytes)
 {
     H5D_layout_t layout = H5D_LAYOUT_ERROR;
     hsize_t file_bytes = 0;
@@ -613,7 +608,7 @@ static ath_err read_variable(const ath_h5 *h, const char *key, const noted *a, c
     return ATH_OK;
 }
 
-ath_err ath_h5_get_text(ath_h5 *h5, const char *name, const char *key, char **out)
+static ath_err get_text(ath_h5 *h5, const char *name, const char *key, char **out)
 {
     noted a;
 
@@ -638,12 +633,12 @@ static ath_err get_number(const ath_h5 *h, const char *name, const char *key, H5
     return ATH_OK;
 }
 
-ath_err ath_h5_get_int(ath_h5 *h5, const char *name, const char *key, int64_t *out)
+static ath_err get_int(ath_h5 *h5, const char *name, const char *key, int64_t *out)
 {
     return get_number(h5, name, key, H5T_INTEGER, H5T_NATIVE_INT64, out);
 }
 
-ath_err ath_h5_get_real(ath_h5 *h5, const char *name, const char *key, double *out)
+static ath_err get_real(ath_h5 *h5, const char *name, const char *key, double *out)
 {
     return get_number(h5, name, key, H5T_FLOAT, H5T_NATIVE_DOUBLE, out);
 }
@@ -666,7 +661,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
     return w->err != ATH_OK;
 }
 
-ath_err ath_h5_each(ath_h5 *h5, const char *group, ath_h5_each_fn *each, void *context)
+static ath_err visit_each(ath_h5 *h5, const char *group, ath_h5_each_fn *each, void *context)
 {
     walk w = {.each = each, .context = context};
     hid_t id = -1;
@@ -681,4 +676,119 @@ ath_err ath_h5_each(ath_h5 *h5, const char *group, ath_h5_each_fn *each, void *c
 out:
     drop(id);
     return cause(h5, err);
+}
+
+/* ---- one thread at a time: not every build of the library sees to it ---- */
+
+static ath_turns turns = ATH_TURNS_INIT;
+
+static ath_err end_turn(ath_err err)
+{
+    ath_turns_end(&turns);
+    return err;
+}
+
+ath_err ath_h5_create(const char *path, ath_h5 **out)
+{
+    ath_turns_begin(&turns);
+    return end_turn(create_file(path, out));
+}
+
+ath_err ath_h5_commit(ath_h5 **h5)
+{
+    ath_h5 *h = *h5;
+    ath_err err = ATH_OK;
+
+    ATH_ASSERT(h->is_new);
+    ath_turns_begin(&turns);
+    ATH_TRY_OUT(end_turn(flush_file(h)));
+    ATH_TRY_OUT(ath_publish_commit(&h->publish)); /* syncing takes long: not within a turn */
+out:
+    ath_h5_close(h5);
+    return err;
+}
+
+void ath_h5_close(ath_h5 **h5)
+{
+    ath_turns_begin(&turns);
+    close_file(h5);
+    ath_turns_end(&turns);
+}
+
+ath_err ath_h5_open(const char *path, ath_h5 **out)
+{
+    ath_turns_begin(&turns);
+    return end_turn(open_file(path, out));
+}
+
+ath_err ath_h5_write(ath_h5 *h5, const char *name, const ath_h5_array *array, const void *data)
+{
+    ath_turns_begin(&turns);
+    return end_turn(write_array(h5, name, array, data));
+}
+
+ath_err ath_h5_write_texts(ath_h5 *h5, const char *name, int64_t n, const char *const *texts)
+{
+    ath_turns_begin(&turns);
+    return end_turn(write_texts(h5, name, n, texts));
+}
+
+ath_err ath_h5_note_text(ath_h5 *h5, const char *name, const char *key, const char *value)
+{
+    ath_turns_begin(&turns);
+    return end_turn(note_text(h5, name, key, value));
+}
+
+ath_err ath_h5_note_int(ath_h5 *h5, const char *name, const char *key, int64_t value)
+{
+    ath_turns_begin(&turns);
+    return end_turn(note_int(h5, name, key, value));
+}
+
+ath_err ath_h5_note_real(ath_h5 *h5, const char *name, const char *key, double value)
+{
+    ath_turns_begin(&turns);
+    return end_turn(note_real(h5, name, key, value));
+}
+
+ath_err ath_h5_shape(ath_h5 *h5, const char *name, ath_h5_array *out)
+{
+    ath_turns_begin(&turns);
+    return end_turn(get_shape(h5, name, out));
+}
+
+ath_err ath_h5_read(ath_h5 *h5, const char *name, ath_h5_type type, void *to, size_t bytes)
+{
+    ath_turns_begin(&turns);
+    return end_turn(read_array(h5, name, type, to, bytes));
+}
+
+ath_err ath_h5_place(ath_h5 *h5, const char *name, int64_t *offset, int64_t *bytes)
+{
+    ath_turns_begin(&turns);
+    return end_turn(get_place(h5, name, offset, bytes));
+}
+
+ath_err ath_h5_get_text(ath_h5 *h5, const char *name, const char *key, char **out)
+{
+    ath_turns_begin(&turns);
+    return end_turn(get_text(h5, name, key, out));
+}
+
+ath_err ath_h5_get_int(ath_h5 *h5, const char *name, const char *key, int64_t *out)
+{
+    ath_turns_begin(&turns);
+    return end_turn(get_int(h5, name, key, out));
+}
+
+ath_err ath_h5_get_real(ath_h5 *h5, const char *name, const char *key, double *out)
+{
+    ath_turns_begin(&turns);
+    return end_turn(get_real(h5, name, key, out));
+}
+
+ath_err ath_h5_each(ath_h5 *h5, const char *group, ath_h5_each_fn *each, void *context)
+{
+    ath_turns_begin(&turns);
+    return end_turn(visit_each(h5, group, each, context));
 }

@@ -1,4 +1,5 @@
-/* Threads: order, bounds and ends of the queue; a pool that reports the same failure always. */
+/* Threads: turns that exclude and come in order; order, bounds and ends of the queue; a pool that
+ * reports the same failure always. */
 #include "core/mem.h"
 #include "core/thread.h"
 #include "core/time.h"
@@ -233,8 +234,71 @@ static void check_injection(void)
     CHECK_ERR(ath_pool_create(2, 0, &pool), ATH_EINVAL);
 }
 
+/* ---- turns ---- */
+
+enum { N_TURNS = 2000, N_TAKERS = 4 };
+
+static ath_turns turns = ATH_TURNS_INIT;
+static int64_t n_in, n_crowded, n_turns; /* not atomic: only who has the turn touches them */
+static _Atomic int64_t n_waits;
+static int64_t order[N_TAKERS];
+
+static ath_err take_turns(void *arg, const ath_cancel *cancel)
+{
+    (void)arg;
+    (void)cancel;
+    for (int i = 0; i < N_TURNS; i++) {
+        ath_turns_begin(&turns);
+        if (++n_in > 1) n_crowded++;
+        n_turns++;
+        n_in--;
+        ath_turns_end(&turns);
+    }
+    return ATH_OK;
+}
+
+static ath_err take_one(void *arg, const ath_cancel *cancel)
+{
+    const int64_t *i = arg;
+
+    (void)cancel;
+    atomic_fetch_add(&n_waits, 1);
+    ath_turns_begin(&turns);
+    order[n_turns++] = *i;
+    ath_turns_end(&turns);
+    return ATH_OK;
+}
+
+static void check_turns(void)
+{
+    static const int64_t number[N_TAKERS] = {0, 1, 2, 3};
+    ath_pool *pool = NULL;
+
+    CHECK_OK(ath_pool_create(N_TAKERS, N_TAKERS, &pool));
+    for (int i = 0; i < N_TAKERS; i++) CHECK_OK(ath_pool_submit(pool, take_turns, NULL));
+    CHECK_OK(ath_pool_wait(pool));
+    CHECK(n_crowded == 0 && n_turns == N_TAKERS * (int64_t)N_TURNS);
+    /* those who wait go in as they came, and who has just left comes last */
+    n_turns = 0;
+    ath_turns_begin(&turns);
+    for (int i = 0; i < N_TAKERS; i++) {
+        CHECK_OK(ath_pool_submit(pool, take_one, (void *)(uintptr_t)&number[i]));
+        while (atomic_load(&n_waits) <= i) ath_time_sleep_ns(MS / 10);
+        ath_time_sleep_ns(5 * MS); /* from there into the line */
+    }
+    ath_turns_end(&turns);
+    ath_turns_begin(&turns);
+    CHECK_EQ(n_turns, N_TAKERS);
+    ath_turns_end(&turns);
+    CHECK_OK(ath_pool_wait(pool));
+    for (int i = 0; i < N_TAKERS; i++) CHECK_EQ(order[i], i);
+    ath_pool_destroy(&pool);
+}
+
 int main(void)
 {
+    ath_test_begin("turns");
+    check_turns();
     ath_test_begin("queue");
     check_queue(1);
     check_queue(7);
