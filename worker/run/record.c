@@ -309,7 +309,8 @@ ath_err ath_record_step(ath_run *r, const ath_run_step *s)
         if (at[STATE_DUE] > 0) r->is_state_due = true;
         at += N_FACTS;
     }
-    const ath_err err = ath_dist_rank() == 0 ? tell_step(r, s) : ATH_OK;
+    ath_err err = ath_dist_rank() == 0 ? tell_step(r, s) : ATH_OK;
+    if (!err && ath_dist_rank() == 0) err = ath_state_look(r);
     r->i_sample += n_samples;
     return ath_dist_agree(err);
 }

@@ -190,6 +190,7 @@ static ath_err train(ath_run *r)
     const Athanor__Plan *plan = r->opts->plan;
 
     ATH_TRY(ath_run_open(r));
+    ATH_TRY(ath_dist_agree(ath_state_open(r)));
     ATH_TRY(ath_state_load(r, &r->first_step));
     ATH_TRY(ath_record_start(r, r->first_step));
     if (r->first_step == 0) ATH_TRY(ath_preview(r, 0));
@@ -198,6 +199,7 @@ static ath_err train(ath_run *r)
     r->epoch--;
     ATH_TRY(ath_export(r, ATH_EXPORT_LAST, (int64_t)plan->steps));
     ATH_TRY(ath_preview(r, (int64_t)plan->steps));
+    ATH_TRY(ath_state_settle(r, ATH_STATE_DUE));
     return ath_dist_agree(ath_dist_rank() == 0
                               ? ath_record_mark(r, (int64_t)plan->steps, ATH_RUN_FINISHED, "")
                               : ATH_OK);
@@ -209,7 +211,7 @@ ath_err ath_run_train(const ath_run_opts *opts)
                  .began_ns = ath_time_mono_ns(),
                  .began_wall_ns = ath_time_wall_ns(),
                  .i_drawn = -1};
-    const ath_err err = train(&r);
+    const ath_err err = ath_state_close(&r, train(&r));
 
     ath_run_close(&r);
     return err;

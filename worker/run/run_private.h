@@ -10,6 +10,8 @@
 
 enum { PER_SAMPLE = 2 }; /* numbers told of a sample: loss, time */
 
+typedef struct ath_snapshot ath_snapshot;
+
 typedef struct ath_run {
     const ath_run_opts *opts;
     ath_base *base;
@@ -30,8 +32,9 @@ typedef struct ath_run {
     int64_t n_losses;         /* steps in it */
     bool is_canceled;         /* on some rank: all end */
     bool is_state_due;        /* rank 0 wants a checkpoint */
-    int64_t saved_ns;         /* when the last was made, or the run began */
-    int64_t i_saved;          /* steps done by the last that was written; 0: none */
+    ath_snapshot *snapshot;   /* what is being written; rank 0's; state.c */
+    int64_t saved_ns;         /* when the last was begun, or the run */
+    int64_t i_saved;          /* steps done by the last that was begun and did not fail; 0: none */
     ath_model_hash base_hash; /* "": not asked for yet, or a folder */
     int64_t noted_ns;         /* when people were last told */
     int64_t i_drawn;          /* the step that was last drawn at; -1: none */
@@ -79,7 +82,14 @@ typedef enum ath_state_why {
     ATH_STATE_PINNED, /* the same, and it is kept for ever */
     ATH_STATE_LAST    /* the run ends: where it cannot be written, that is an error */
 } ath_state_why;
+ATH_MUST ath_err ath_state_open(ath_run *r);
+/* Writes what is pending, and gives `err` with its text. */
+ath_err ath_state_close(ath_run *r, ath_err err);
+/* Begins to write one, once the one before is written; ATH_STATE_LAST waits till it is. */
 ATH_MUST ath_err ath_state_save(ath_run *r, int64_t n_done, ath_state_why why);
+/* Takes the outcome of what was begun: waiting for it; and on rank 0 alone, where it is there. */
+ATH_MUST ath_err ath_state_settle(ath_run *r, ath_state_why why);
+ATH_MUST ath_err ath_state_look(ath_run *r);
 /* The steps that were done by the newest good one; 0: there is none. */
 ATH_MUST ath_err ath_state_load(ath_run *r, int64_t *n_done);
 /* Whether time is up; local. */

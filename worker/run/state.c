@@ -1,12 +1,20 @@
-/* What the run goes on from, as checkpoints of its folder. Rank 0 alone touches the files. */
+/*
+ * What the run goes on from, as checkpoints of its folder. Rank 0 alone touches the files.
+ *
+ * A save on schedule takes a snapshot, which a thread writes while training goes on: of values and
+ * average a copy is made, and the moments that rank 0 has collected do not change until the next time.
+ * What became of it is known some steps later.
+ */
 #include "core/arena.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/str.h"
 #include "core/time.h"
 #include "proto/job.h"
 #include "worker/dist/dist.h"
 #include "worker/run/checkpoint.h"
 #include "worker/run/run_private.h"
+#include "worker/run/saver.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -63,10 +71,133 @@ static ath_hash plan_hash(const ath_run *r)
     return hash;
 }
 
+/* ---- what is written at the moment ---- */
+
+struct ath_snapshot {
+    ath_saver *saver;
+    float *value, *average; /* copies, in the slab's layout; NULL: none is wanted on schedule */
+    int64_t n;              /* numbers of each */
+    /* of the checkpoint that is pending */
+    char folder[ATH_PATH_BYTES];
+    tensors tensors;
+    uint8_t *job;
+    int64_t n_done;
+};
+
+static void release(ath_snapshot *s)
+{
+    ath_mem_free(&s->job);
+    ath_arena_release(&s->tensors.arena);
+    s->tensors = (tensors){0};
+}
+
+static int64_t count_numbers(const ath_run *r)
+{
+    const ath_plan_param *p = NULL;
+    const int32_t n = ath_trainer_params(r->trainer, &p);
+    int64_t end = 0;
+
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t own_end = p[i].offset + ath_desc_count(&p[i].desc);
+        if (own_end > end) end = own_end;
+    }
+    return end;
+}
+
+ath_err ath_state_open(ath_run *r)
+{
+    const Athanor__Job *job = r->opts->job;
+    ath_snapshot *s = NULL;
+
+    if (ath_dist_rank() != 0) return ATH_OK;
+    ATH_TRY(ATH_NEW(1, "snapshot", &r->snapshot));
+    s = r->snapshot;
+    ATH_TRY(name_folder(r, s->folder));
+    ATH_TRY(ath_saver_create(&s->saver));
+    s->n = count_numbers(r);
+    if (job->save->state_minutes <= 0 && job->save->pin_every_epochs == 0) return ATH_OK;
+    ATH_TRY(ATH_NEW(s->n, "snapshot of the values", &s->value));
+    return job->train->ema_decay > 0 ? ATH_NEW(s->n, "snapshot of the average", &s->average)
+                                     : ATH_OK;
+}
+
+/* ---- what became of it ---- */
+
+/* What costs a checkpoint, or a line about one, but not the run: a full disk today may have room at the
+ * next checkpoint; the one before is still good. */
+static ath_err bear(const ath_run *r, const char *what, ath_err err)
+{
+    if (err != ATH_EIO && err != ATH_EHDF5) return err;
+    ath_log(ATH_LOG_WARN, "run", ATH_KV(what, ath_err_text()));
+    ath_run_note(r, ath_err_text());
+    ath_err_clear();
+    return ATH_OK;
+}
+
+/* Rank 0: waits for the one that is pending. */
+static ath_err take(ath_run *r, ath_state_why why)
+{
+    ath_snapshot *s = r->snapshot;
+
+    if (!ath_saver_is_pending(s->saver)) return ATH_OK;
+    const ath_err err = ath_saver_take(s->saver);
+    release(s);
+    if (err) {
+        r->i_saved = 0;
+        return why == ATH_STATE_LAST ? err : bear(r, "no_checkpoint", err);
+    }
+    ath_log(ATH_LOG_INFO, "run", ATH_KV("checkpoint", s->n_done),
+            ATH_KV("seconds", ath_saver_seconds(s->saver)));
+    return bear(r, "checkpoint_not_in_the_curve",
+                ath_record_mark(r, s->n_done, "checkpoint", s->folder));
+}
+
+ath_err ath_state_look(ath_run *r)
+{
+    return ath_saver_is_done(r->snapshot->saver) ? take(r, ATH_STATE_DUE) : ATH_OK;
+}
+
+ath_err ath_state_settle(ath_run *r, ath_state_why why)
+{
+    ATH_TRY(ath_dist_agree(ath_dist_rank() == 0 ? take(r, why) : ATH_OK));
+    return ath_dist_share(&r->i_saved, sizeof r->i_saved);
+}
+
+ath_err ath_state_close(ath_run *r, ath_err err)
+{
+    ath_snapshot *s = r->snapshot;
+    ath_str first = {0};
+
+    if (!s) return err;
+    ath_str_print(&first, "%s", ath_err_text()); /* is told, whatever becomes of the checkpoint */
+    if (s->saver && take(r, ATH_STATE_DUE)) ath_err_clear();
+    if (err && !ath_str_check(&first)) err = ath_err_restore(err, ath_str_text(&first));
+    ath_str_release(&first);
+    ath_saver_destroy(&s->saver);
+    release(s);
+    ath_mem_free(&s->value);
+    ath_mem_free(&s->average);
+    ath_mem_free(&r->snapshot);
+    return err;
+}
+
 /* ---- saving ---- */
 
-static ath_err write(const ath_run *r, const ath_trainer_state *s, int64_t n_done, bool is_pinned)
+/* Values and average as they are now, for the time in which the trainer's go on. */
+static void copy_arrays(const ath_snapshot *to, ath_trainer_state *s)
 {
+    memcpy(to->value, s->value, (size_t)to->n * sizeof *s->value);
+    s->value = to->value;
+    if (!s->average) return;
+    memcpy(to->average, s->average, (size_t)to->n * sizeof *s->average);
+    s->average = to->average;
+}
+
+/* Rank 0. The steps that a checkpoint stands on are in the curve before it counts. */
+static ath_err begin(ath_run *r, ath_trainer_state *s, int64_t n_done, ath_state_why why)
+{
+    const ath_boss *boss = &r->opts->boss;
+    ath_snapshot *to = r->snapshot;
     ath_checkpoint c = {.facts = {.n_done = n_done,
                                   .n_updates = s->n_updates,
                                   .n_skipped = r->n_skipped,
@@ -74,60 +205,41 @@ static ath_err write(const ath_run *r, const ath_trainer_state *s, int64_t n_don
                                   .digest = ath_trainer_digest(r->trainer),
                                   .n_losses = r->n_losses,
                                   .loss_sum = r->loss_sum,
-                                  .is_pinned = is_pinned}};
-    char folder[ATH_PATH_BYTES];
-    tensors t = {0};
-    uint8_t *job = NULL;
-    ath_err err = ATH_OK;
+                                  .is_pinned = why == ATH_STATE_PINNED}};
+    ath_err err = boss->sync ? boss->sync(boss->context) : ATH_OK;
 
-    ATH_TRY_OUT(name_folder(r, folder));
-    ATH_TRY_OUT(list_tensors(r, s, &t));
-    ATH_TRY_OUT(ath_job_pack(r->opts->job, &job, &c.job_bytes));
-    c.job = job;
-    c.tensor = t.list;
-    c.n_tensors = t.n;
-    /* the steps that it stands on are in the curve before it counts */
-    if (r->opts->boss.sync) ATH_TRY_OUT(r->opts->boss.sync(r->opts->boss.context));
-    ATH_TRY_OUT(ath_checkpoint_write(folder, &c, r->opts->job->save->keep));
-    ATH_TRY_OUT(ath_record_mark(r, n_done, "checkpoint", folder));
+    if (err) return why == ATH_STATE_LAST ? err : bear(r, "no_checkpoint_for_the_curve", err);
+    if (why != ATH_STATE_LAST) copy_arrays(to, s);
+    ATH_TRY_OUT(list_tensors(r, s, &to->tensors));
+    ATH_TRY_OUT(ath_job_pack(r->opts->job, &to->job, &c.job_bytes));
+    c.job = to->job;
+    c.tensor = to->tensors.list;
+    c.n_tensors = to->tensors.n;
+    to->n_done = n_done;
+    ATH_TRY_OUT(ath_saver_begin(to->saver, to->folder, &c, r->opts->job->save->keep));
+    r->i_saved = n_done;
 out:
-    ath_mem_free(&job);
-    ath_arena_release(&t.arena);
+    if (err) release(to);
     return err;
-}
-
-/* A full disk today may have room at the next checkpoint; the one before is still good. */
-static ath_err bear(const ath_run *r, ath_err err)
-{
-    if (err != ATH_EIO && err != ATH_EHDF5) return err;
-    ath_log(ATH_LOG_WARN, "run", ATH_KV("no_checkpoint", ath_err_text()));
-    ath_run_note(r, ath_err_text());
-    ath_err_clear();
-    return ATH_OK;
 }
 
 ath_err ath_state_save(ath_run *r, int64_t n_done, ath_state_why why)
 {
-    const int64_t began = ath_time_mono_ns();
     ath_trainer_state s = {0};
-    bool is_written = false;
     ath_err err = ATH_OK;
 
+    ATH_TRY(ath_state_settle(r, ATH_STATE_DUE)); /* one at a time */
     /* written again it would lack its pin, and for a moment there would be none */
     if (r->i_saved == n_done) return ATH_OK;
+    r->saved_ns = ath_time_mono_ns();
     ATH_TRY(ath_trainer_collect(r->trainer, &s));
     if (ath_dist_rank() == 0) {
-        err = write(r, &s, n_done, why == ATH_STATE_PINNED);
-        is_written = !err;
-        if (why != ATH_STATE_LAST) err = bear(r, err);
-        ath_log(ATH_LOG_INFO, "run", ATH_KV("checkpoint", n_done),
-                ATH_KV("seconds", (double)(ath_time_mono_ns() - began) * 1e-9));
+        err = begin(r, &s, n_done, why);
+        ath_log(ATH_LOG_INFO, "run", ATH_KV("checkpoint_begun", n_done),
+                ATH_KV("held_seconds", (double)(ath_time_mono_ns() - r->saved_ns) * 1e-9));
     }
-    r->saved_ns = ath_time_mono_ns();
     ATH_TRY(ath_dist_agree(err));
-    ATH_TRY(ath_dist_share(&is_written, sizeof is_written));
-    if (is_written) r->i_saved = n_done;
-    return ATH_OK;
+    return why == ATH_STATE_LAST ? ath_state_settle(r, why) : ATH_OK;
 }
 
 /* ---- going on ---- */
