@@ -61,8 +61,10 @@ static bool is_saved(const ath_curve *c, uint64_t n_done)
 
 static void print(const char *what, group *g)
 {
+    const double middle = median(g); /* sorts */
+
     printf("%-8s %3" PRId64 " steps, seconds: median %.3f, mean %.3f, lowest %.3f, highest %.3f\n",
-           what, g->n, median(g), mean(g), g->seconds[0], g->seconds[g->n - 1]);
+           what, g->n, middle, mean(g), g->seconds[0], g->seconds[g->n - 1]);
 }
 
 static ath_err measure(const ath_curve *c)
