@@ -5,15 +5,20 @@
  * one too, and the checkpoint before is used. Errors have exit code 5, interrupted calls are repeated.
  * Whatever call of the system fails, or is the last before the process is gone, an older checkpoint or
  * the new one is there and whole. The newest are kept and pinned ones; files that are not of this form
- * stay. The checkpoint in tests/golden was written by an earlier build and reads as it did then.
+ * stay; what cannot be removed costs a warning, not the checkpoint. The same state of the same step, written
+ * again, is there at every moment, and keeps its pin. What a later version wrote is refused as such and is
+ * never removed. The checkpoint in tests/golden was written by an earlier build and reads as it did then.
  *
  *     test_checkpoint GOLDEN_FOLDER          test_checkpoint GOLDEN_FOLDER make
  */
+#include "core/io/h5.h"
 #include "core/mem.h"
+#include "core/str.h"
 #include "tests/data_folder.h"
 #include "tests/faulty_io.h"
 #include "tests/harness.h"
 #include "worker/run/checkpoint.h"
+#include "worker/run/manifest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -343,6 +348,135 @@ static void check_faults(void)
     }
 }
 
+/* ---- the same step again ---- */
+
+static bool is_text_in(const char *name, const char *text)
+{
+    char path[ATH_TEST_PATH], *is = NULL;
+    size_t n = 0;
+
+    CHECK_OK(ath_file_read(ath_data_path(&data, name, path), 1 << 20, &is, &n));
+    const bool has = is && strstr(is, text);
+    ath_mem_free(&is);
+    return has;
+}
+
+static void check_again(void)
+{
+    char where[ATH_TEST_PATH];
+    int k = 0;
+    bool has_failed = true;
+
+    ath_data_path(&data, "again", where);
+    CHECK_OK(save(where, 21, false, 1));
+    for (k = 1; has_failed; k++) {
+        faulty_io f = {.fail_at = k, .kind = k % 2 ? FAULT_CRASH : FAULT_ERROR, .code = EIO};
+        faulty_io_install(&f);
+        if (save(where, 21, true, 1)) ath_err_clear();
+        ath_io_replace(NULL);
+        CHECK(newest(where) == 21);
+        has_failed = f.n_calls >= k;
+    }
+    CHECK(k > 10 && is_text_in("again/step-00000021.manifest", "pinned 1"));
+    CHECK_OK(save(where, 21, false, 1));
+    CHECK(is_text_in("again/step-00000021.manifest", "pinned 1") && newest(where) == 21);
+}
+
+/* ---- later versions, other files ---- */
+
+/* A manifest of that version, with the digest that it must have. */
+static void put_version(const char *name, const char *version)
+{
+    char hash[ATH_HASH_TEXT];
+    ath_str s = {0};
+    bytes b = {0};
+
+    take(&b, name);
+    const char *rest = strchr(b.byte, '\n'), *end = strstr(b.byte, "\nend ");
+    ATH_ASSERT(rest && end);
+    ath_str_print(&s, "athanor checkpoint %s%.*s\n", version, (int)(end - rest), rest);
+    ath_hash_print(ath_hash_of(ath_str_text(&s), s.n), hash);
+    ath_str_print(&s, "end %s\n", hash);
+    CHECK_OK(ath_str_check(&s));
+    CHECK_OK(ath_data_put(&data, name, ath_str_text(&s), s.n));
+    ath_str_release(&s);
+    ath_mem_free(&b.byte);
+}
+
+/* An HDF5 file with a manifest that fits it. */
+static void put_other(const char *where, const char *kind, int64_t version)
+{
+    char h5[ATH_TEST_PATH + 32], manifest[ATH_TEST_PATH + 32];
+    ath_manifest *m = NULL;
+    ath_h5 *h = NULL;
+
+    snprintf(h5, sizeof h5, "%s/step-00000040.h5", where);
+    snprintf(manifest, sizeof manifest, "%s/step-00000040.manifest", where);
+    CHECK_OK(ath_h5_create(h5, &h));
+    CHECK_OK(ath_h5_note_text(h, "", "format", kind));
+    CHECK_OK(ath_h5_note_int(h, "", "version", version));
+    CHECK_OK(ath_h5_commit(&h));
+    CHECK_OK(ath_manifest_create(&m));
+    CHECK_OK(ath_manifest_measure(m, h5));
+    CHECK_OK(ath_manifest_publish(m, manifest));
+    ath_manifest_destroy(&m);
+}
+
+static void check_versions(void)
+{
+    char where[ATH_TEST_PATH];
+
+    ath_data_path(&data, "later", where);
+    CHECK_OK(save(where, 30, false, 1));
+    put_version("later/step-00000030.manifest", "1");
+    CHECK_OK(load(where, 30));
+    put_version("later/step-00000030.manifest", "2");
+    CHECK_ERR(load(where, 30), ATH_ENOTSUP);
+    CHECK_HAS(ath_err_text(), "a checkpoint of version 2, but this program knows up to 1");
+    CHECK_OK(save(where, 31, false, 1));
+    CHECK_OK(save(where, 32, false, 1));
+    CHECK(is_there("later/step-00000030.manifest") && is_there("later/step-00000030.h5"));
+    CHECK(!is_there("later/step-00000031.manifest"));
+    CHECK_ERR(save(where, 30, false, 1), ATH_ENOTSUP); /* in its place there is none */
+    put_version("later/step-00000030.manifest", "0");
+    CHECK_ERR(load(where, 30), ATH_EFORMAT);
+    put_version("later/step-00000030.manifest", "1");
+    CHECK_OK(load(where, 30));
+    put_other(where, "athanor checkpoint", 2);
+    CHECK_ERR(load(where, 40), ATH_ENOTSUP);
+    put_other(where, "athanor cache", 1);
+    CHECK_ERR(load(where, 40), ATH_EFORMAT);
+    CHECK_HAS(ath_err_text(), "no checkpoint of athanor");
+    ath_err_clear();
+}
+
+/* ---- what cannot be removed ---- */
+
+static int keep_old(void *user, const char *path)
+{
+    if (strstr(path, "step-00000050.h5")) {
+        errno = EACCES;
+        return -1;
+    }
+    return ath_io_machine.unlink(user, path);
+}
+
+static void check_removing(void)
+{
+    ath_io io = ath_io_machine;
+    char where[ATH_TEST_PATH];
+
+    ath_data_path(&data, "stuck", where);
+    CHECK_OK(save(where, 50, false, 1));
+    io.unlink = keep_old;
+    ath_io_replace(&io);
+    CHECK_OK(save(where, 51, false, 1));
+    ath_io_replace(NULL);
+    CHECK(newest(where) == 51 && is_there("stuck/step-00000050.h5"));
+    CHECK_OK(save(where, 52, false, 1));
+    CHECK(!is_there("stuck/step-00000050.h5") && !is_there("stuck/step-00000051.h5"));
+}
+
 int main(int argc, char **argv)
 {
     ATH_ASSERT(argc == 2 || argc == 3);
@@ -361,6 +495,12 @@ int main(int argc, char **argv)
     check_naming();
     ath_test_begin("faults");
     check_faults();
+    ath_test_begin("the same step again");
+    check_again();
+    ath_test_begin("versions");
+    check_versions();
+    ath_test_begin("what cannot be removed");
+    check_removing();
     ath_data_folder_remove(&data);
     return ath_test_end();
 }

@@ -1,6 +1,7 @@
 #include "worker/run/checkpoint.h"
 
 #include "core/io/h5.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "worker/run/manifest.h"
 
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, NAME_BYTES = 512 };
 static const char format[] = "athanor checkpoint";
 
 struct ath_checkpoint_file {
@@ -45,7 +45,7 @@ static ath_err put_facts(ath_h5 *h5, const ath_checkpoint_facts *f)
     char text[ATH_HASH_TEXT];
 
     ATH_TRY(ath_h5_note_text(h5, "", "format", format));
-    ATH_TRY(ath_h5_note_int(h5, "", "version", VERSION));
+    ATH_TRY(ath_h5_note_int(h5, "", "version", ATH_CHECKPOINT_VERSION));
 #define PUT(key, field) ATH_TRY(ath_h5_note_int(h5, "", key, f->field));
     FACTS_MAP(PUT)
 #undef PUT
@@ -68,12 +68,14 @@ static ath_err get_hash(ath_h5 *h5, const char *path, const char *key, ath_hash 
 static ath_err get_facts(ath_h5 *h5, const char *path, ath_checkpoint_facts *f)
 {
     int64_t version = 0;
+    char *text = NULL;
 
+    ATH_TRY(ath_h5_get_text(h5, "", "format", &text));
+    const bool is_ours = strcmp(text, format) == 0;
+    ath_mem_free(&text);
+    ATH_NEED(is_ours, ATH_EFORMAT, "%s: this is HDF5, but no checkpoint of athanor", path);
     ATH_TRY(ath_h5_get_int(h5, "", "version", &version));
-    ATH_NEED(version == VERSION, ATH_EFORMAT,
-             "%s: a checkpoint of version %" PRId64 ", but this program knows up to %d; go on with "
-             "the program that wrote it, or a later one",
-             path, version, VERSION);
+    ATH_TRY(ath_manifest_check_version(path, version));
 #define GET(key, field) ATH_TRY(ath_h5_get_int(h5, "", key, &f->field));
     FACTS_MAP(GET)
 #undef GET
@@ -156,28 +158,62 @@ out:
     return err;
 }
 
-static ath_err remove_old(const char *folder, int64_t step, int64_t keep);
+static void remove_old(const char *folder, int64_t step, int64_t keep);
 
-ath_err ath_checkpoint_write(const char *folder, const ath_checkpoint *c, int64_t keep)
+/* Whether this very state is there already, of an earlier process: then it stays. Where it is to be
+ * pinned and was not, its manifest is replaced. */
+static ath_err is_there(const char *folder, const ath_checkpoint *c, const char *manifest,
+                        bool *out)
 {
-    char h5[ATH_PATH_BYTES], manifest[ATH_PATH_BYTES];
+    ath_checkpoint_file *f = NULL;
+    ath_err err = ath_checkpoint_open(folder, c->facts.n_done, &f);
+
+    if (err == ATH_EFORMAT || err == ATH_EMISSING) {
+        ath_err_clear();
+        err = ATH_OK;
+    }
+    if (f) {
+        ath_checkpoint_facts have = f->facts;
+        have.is_pinned = c->facts.is_pinned; /* only the manifest's is looked at */
+        *out = memcmp(&have, &c->facts, sizeof have) == 0;
+    }
+    if (*out && f->manifest->is_pinned < c->facts.is_pinned) {
+        f->manifest->is_pinned = c->facts.is_pinned;
+        err = ath_manifest_publish(f->manifest, manifest);
+    }
+    ath_checkpoint_close(&f);
+    return err;
+}
+
+static ath_err write_both(const ath_checkpoint *c, const char *h5, const char *manifest)
+{
     ath_manifest *m = NULL;
     ath_err err = ATH_OK;
 
-    ATH_TRY_OUT(name_file(folder, c->facts.n_done, ".h5", h5));
-    ATH_TRY_OUT(name_file(folder, c->facts.n_done, ".manifest", manifest));
-    ATH_TRY_OUT(ath_folder_make(folder));
     ATH_TRY_OUT(ath_manifest_create(&m));
-    /* one of the same step stops counting before its other file is replaced */
+    /* another state of the same step stops counting before its other file is replaced */
     ATH_TRY_OUT(ath_file_remove(manifest));
     ATH_TRY_OUT(write_h5(h5, c));
     ATH_TRY_OUT(describe(h5, c, m));
     m->is_pinned = c->facts.is_pinned;
     ATH_TRY_OUT(ath_manifest_publish(m, manifest));
-    ATH_TRY_OUT(remove_old(folder, c->facts.n_done, keep));
 out:
     ath_manifest_destroy(&m);
     return err;
+}
+
+ath_err ath_checkpoint_write(const char *folder, const ath_checkpoint *c, int64_t keep)
+{
+    char h5[ATH_PATH_BYTES], manifest[ATH_PATH_BYTES];
+    bool is_written = false;
+
+    ATH_TRY(name_file(folder, c->facts.n_done, ".h5", h5));
+    ATH_TRY(name_file(folder, c->facts.n_done, ".manifest", manifest));
+    ATH_TRY(ath_folder_make(folder));
+    ATH_TRY(is_there(folder, c, manifest, &is_written));
+    if (!is_written) ATH_TRY(write_both(c, h5, manifest));
+    remove_old(folder, c->facts.n_done, keep);
+    return ATH_OK;
 }
 
 /* ---- what there is ---- */
@@ -292,8 +328,9 @@ static ath_err remove_leftover(void *folder, const char *name)
     return n < (int)sizeof path ? ath_file_remove(path) : ATH_OK;
 }
 
-/* Later steps than the one just written are of a past that a resume has given up. */
-static ath_err remove_old(const char *folder, int64_t step, int64_t keep)
+/* Later steps than the one just written are of a past that a resume has given up. What cannot be removed
+ * now is tried again after the next: it takes room, and nothing else. */
+static void remove_old(const char *folder, int64_t step, int64_t keep)
 {
     int64_t *steps = NULL, n = 0, n_kept = 0;
     ath_err err = ATH_OK;
@@ -306,8 +343,9 @@ static ath_err remove_old(const char *folder, int64_t step, int64_t keep)
     }
     ATH_TRY_OUT(ath_folder_each(folder, remove_leftover, (void *)(uintptr_t)folder));
 out:
+    if (err) ath_log(ATH_LOG_WARN, "run", ATH_KV("old_checkpoints_not_removed", ath_err_text()));
+    if (err) ath_err_clear();
     ath_mem_free(&steps);
-    return err;
 }
 
 /* ---- reading ---- */

@@ -44,9 +44,10 @@ typedef struct ath_checkpoint {
 
 /* Writes and verifies it (reads it back and compares), then removes others: of those up to this step
  * the newest `keep` (at least 1) stay, pinned ones always, and every file whose name is not of this form.
- * Unpinned ones of later steps are of a past that a resume has given up. An earlier checkpoint of the
- * same step is removed first. Else a failure leaves the older ones as they were; where only the removing
- * failed, the new one counts. */
+ * Unpinned ones of later steps are of a past that a resume has given up. Where the same state of the same
+ * step is there and whole, that one stays (with a pin, where it had one or is to have one); another state
+ * of the same step is removed first. Else a failure leaves the older ones as they were. Where only the
+ * removing failed, that is logged and tried again the next time. */
 ATH_MUST ath_err ath_checkpoint_write(const char *folder, const ath_checkpoint *checkpoint,
                                       int64_t keep);
 
@@ -55,7 +56,7 @@ ATH_MUST ath_err ath_checkpoint_list(const char *folder, int64_t **steps, int64_
 
 typedef struct ath_checkpoint_file ath_checkpoint_file;
 /* Opens and verifies every byte of one. EFORMAT, one sentence: the file, which tensor or part of it is
- * bad, what to do. EIO where it cannot be read. */
+ * bad, what to do. ENOTSUP where it is of a later format. EIO where it cannot be read. */
 ATH_MUST ath_err ath_checkpoint_open(const char *folder, int64_t step, ath_checkpoint_file **out);
 void ath_checkpoint_close(ath_checkpoint_file **file);
 /* Borrowed until close. */

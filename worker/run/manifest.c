@@ -10,8 +10,18 @@
 #include <string.h>
 
 enum { LIMIT = 1 << 26 };
-static const char head[] = "athanor checkpoint 1\n", last[] = "end ";
+static const char kind[] = "athanor checkpoint ", head[] = "athanor checkpoint 1\n",
+                  last[] = "end ";
 #define GO_ON "; an earlier checkpoint is used"
+
+ath_err ath_manifest_check_version(const char *path, int64_t version)
+{
+    ATH_NEED(version <= ATH_CHECKPOINT_VERSION, ATH_ENOTSUP,
+             "%s: a checkpoint of version %" PRId64 ", but this program knows up to %d; go on with "
+             "the program that wrote it, or a later one",
+             path, version, ATH_CHECKPOINT_VERSION);
+    return ATH_OK;
+}
 
 ath_err ath_manifest_create(ath_manifest **out)
 {
@@ -204,6 +214,16 @@ static char *find_end(char *text, size_t n)
     return ath_hash_is_equal(said, ath_hash_of(text, n - n_last)) ? end : NULL;
 }
 
+/* The digest is right; first and last line are the same in all versions. */
+static ath_err check_version(const char *path, char *text)
+{
+    char *at = text;
+    int64_t version = 0;
+
+    if (!take_text(&at, kind) || !take_number(&at, '\n', &version)) return ATH_OK;
+    return ath_manifest_check_version(path, version);
+}
+
 ath_err ath_manifest_read(const char *path, ath_manifest **out)
 {
     ath_manifest *m = NULL;
@@ -214,6 +234,7 @@ ath_err ath_manifest_read(const char *path, ath_manifest **out)
     ATH_TRY_OUT(ath_file_read(path, LIMIT, &text, &n));
     ATH_TRY_OUT(ath_manifest_create(&m));
     char *end = find_end(text, n);
+    if (end) ATH_TRY_OUT(check_version(path, text));
     if (!end || !parse(text, end, m)) {
         err = ath_raise(ATH_EFORMAT, "%s: the manifest is damaged%s", path, GO_ON);
         goto out;

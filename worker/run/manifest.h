@@ -8,6 +8,8 @@
  *     tensor 2048 4096 fedcba98... value/<parameter>         offset, bytes, digest, name
  *     end 89abcdef...                                        digest of all before
  *
+ * The number in the first line is the format's version; first and last line are so in every version.
+ *
  * For worker/run alone.
  */
 #ifndef ATH_RUN_MANIFEST_H
@@ -15,6 +17,10 @@
 
 #include "core/arena.h"
 #include "core/hash.h"
+
+enum { ATH_CHECKPOINT_VERSION = 1 }; /* of the format; in the first line, and in the h5 file */
+/* ENOTSUP where it is a later one. */
+ATH_MUST ath_err ath_manifest_check_version(const char *path, int64_t version);
 
 typedef struct ath_manifest_tensor {
     const char *name;
@@ -43,7 +49,7 @@ const ath_manifest_tensor *ath_manifest_find(const ath_manifest *m, const char *
 ATH_MUST ath_err ath_manifest_measure(ath_manifest *m, const char *path);
 ATH_MUST ath_err ath_manifest_publish(const ath_manifest *m, const char *path);
 
-/* EFORMAT where it is not as it was published, EIO. */
+/* EFORMAT where it is not as it was published, ENOTSUP where it is of a later version, EIO. */
 ATH_MUST ath_err ath_manifest_read(const char *path, ath_manifest **out);
 /* EFORMAT where the file differs by a bit: names the tensor, or says that it is between them. */
 ATH_MUST ath_err ath_manifest_check(const ath_manifest *m, const char *path);
