@@ -130,11 +130,12 @@ lost:
 static json_t *forecast(const ath_forecast *f)
 {
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "unet_parameters", (json_int_t)f->n_params_unet,
-        "text_encoder_parameters", (json_int_t)f->n_params_text, "latent_cache_bytes",
-        (json_int_t)f->latent_bytes, "checkpoint_bytes", (json_int_t)f->checkpoint_bytes,
-        "export_bytes", (json_int_t)f->export_bytes, "exports", (json_int_t)f->n_exports,
-        "frozen_bytes", (json_int_t)f->frozen_bytes, "state_bytes", (json_int_t)f->state_bytes);
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "unet_parameters",
+        (json_int_t)f->n_params_unet, "text_encoder_parameters", (json_int_t)f->n_params_text,
+        "latent_cache_bytes", (json_int_t)f->latent_bytes, "checkpoint_bytes",
+        (json_int_t)f->checkpoint_bytes, "export_bytes", (json_int_t)f->export_bytes, "exports",
+        (json_int_t)f->n_exports, "frozen_bytes", (json_int_t)f->frozen_bytes, "state_bytes",
+        (json_int_t)f->state_bytes, "saving_bytes", (json_int_t)f->saving_bytes);
 }
 
 static json_t *advice(const char *lines)

@@ -154,7 +154,9 @@ static void print_forecast(const ath_plan_report *r, ath_str *to)
         print_bytes("model file", f->export_bytes, text, to);
         print_bytes("frozen weights", f->frozen_bytes, "in memory, of every rank", to);
         print_bytes("training state", f->state_bytes,
-                    "in memory: parameters, gradients, two moments", to);
+                    "in memory: parameters, gradients, two moments, average where one is kept", to);
+        print_bytes("to save it", f->saving_bytes,
+                    "in memory of the first rank, from the first checkpoint on", to);
         ath_str_print(to, "  activations come on top\n");
     } else {
         ath_str_print(to, "  other sizes are known for the model sd15 only\n");

@@ -79,9 +79,12 @@ ath_forecast ath_forecast_of(const Athanor__Job *job, const ath_budget *b)
     if (job->model->spec != ATHANOR__MODEL__SPEC__SD15) return f;
     count_params(job, &f);
     const int64_t n = f.n_params_unet + f.n_params_text;
-    f.checkpoint_bytes = 3 * F32 * n; /* parameters, two moments */
+    const int64_t n_changing = job->train->ema_decay > 0 ? 2 : 1; /* parameters, their average */
+    const bool is_scheduled = job->save->state_minutes > 0 || job->save->pin_every_epochs > 0;
+    f.checkpoint_bytes = (n_changing + 2) * F32 * n; /* with two moments */
+    f.saving_bytes = (2 + (is_scheduled ? n_changing : 0)) * F32 * n;
     f.export_bytes = export_size(job, &f);
-    f.state_bytes = 4 * F32 * n; /* with gradients */
+    f.state_bytes = (n_changing + 3) * F32 * n; /* with gradients */
     int64_t frozen = vae_params;
     if (is_adapter(job) || !f.n_params_unet) frozen += unet_params;
     if (is_adapter(job) || !f.n_params_text) frozen += text_params;

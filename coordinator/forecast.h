@@ -15,8 +15,10 @@ typedef struct ath_forecast {
     int64_t checkpoint_bytes, export_bytes; /* of one */
     int64_t n_exports;                      /* on schedule, with the last */
     int64_t frozen_bytes;                   /* of the base's weights, in each rank's memory */
-    int64_t state_bytes; /* trained parameters, gradients, moments: all ranks together
-                                             hold the moments once */
+    int64_t state_bytes;  /* trained parameters, gradients, moments, average: all ranks together
+                          * hold the moments once */
+    int64_t saving_bytes; /* on top, of rank 0: the moments of all ranks, and a copy of what goes on
+                           * changing while it is written */
 } ath_forecast;
 
 ath_forecast ath_forecast_of(const Athanor__Job *job, const ath_budget *budget);

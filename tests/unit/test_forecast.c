@@ -94,6 +94,8 @@ static void check_bytes(void)
         CHECK_EQ(f->n_params_text, 165888 * files[i].rank);
         CHECK_NEAR((double)f->export_bytes / files[i].bytes, 1, 1e-3);
         CHECK_EQ(f->checkpoint_bytes, 12 * 589824 * files[i].rank);
+        CHECK_EQ(f->state_bytes, 16 * 589824 * files[i].rank);
+        CHECK_EQ(f->saving_bytes, 12 * 589824 * files[i].rank);
         CHECK_EQ(f->frozen_bytes, 2 * 1066235307LL);
         CHECK_EQ(f->n_exports, 10);
         /* 3 of 512x512, 2 of 640x384 */
@@ -109,6 +111,14 @@ static void check_bytes(void)
     CHECK_EQ(p.forecast.n_params_text, 0);
     CHECK_NEAR((double)p.forecast.export_bytes / 108527616, 1, 2e-3);
     CHECK_EQ(p.forecast.n_exports, 1);
+    release(&p);
+    p = MAKE(1, "adapter.rank=4", "train.ema_decay=0.9");
+    CHECK_EQ(p.forecast.checkpoint_bytes, 16 * 589824 * 4);
+    CHECK_EQ(p.forecast.state_bytes, 20 * 589824 * 4);
+    CHECK_EQ(p.forecast.saving_bytes, 16 * 589824 * 4);
+    release(&p);
+    p = MAKE(1, "adapter.rank=4", "save.state_minutes=0");
+    CHECK_EQ(p.forecast.saving_bytes, 8 * 589824 * 4);
     release(&p);
     p = MAKE(1, "adapter.kind=\"none\"");
     CHECK_EQ(p.forecast.export_bytes, 2 * 1066235307LL);
