@@ -276,7 +276,8 @@ ath_err ath_train_boss_close(ath_train_boss *b, ath_err err)
     ath_curve_log_close(&b->curve);
     ath_log_to_sink(NULL, NULL);
     if (b->log) fclose(b->log);
-    if (err && b->n_done == 0) ath_run_folder_withdraw(&b->folder);
+    /* what a signal stopped early is a run to go on with */
+    if (err && err != ATH_ECANCELED && b->n_done == 0) ath_run_folder_withdraw(&b->folder);
     ath_str_release(&b->report);
     ath_budget_destroy(&b->budget);
     ath_scan_release(&b->scan);

@@ -102,8 +102,31 @@ check 'pinned: still is' grep -qx 'pinned 1' "$newest"
 extra=()
 ends 75 caching 1 'TERM TERM' in_cache caching
 check 'caching: says so' grep -q 'stopped by a signal' caching.err
+check 'caching: a run to go on with' test -e runs/caching/job.toml
+resumed() { "$athanor" resume runs/caching >resumed.out 2>resumed.err & pid=$!; in_steps caching; kill -s TERM $pid; wait $pid; }
+resumed
+code=$?
+check "caching: goes on, to $code" test $code = 75 -a -n "$(ls runs/caching/checkpoints)"
 ends 75 early 1 'TERM USR2' is_caught
 SLURM_JOB_END_TIME=$(($(date +%s) + 60)) ends 75 limit 1 '' true
+
+# ---- pictures that a stop left out are drawn when the run goes on ----
+cp job.toml plain.toml
+for i in 1 2 3; do printf '[[sample]]\nprompt = "a dog"\nseed = %d\nsteps = 3\nsize = 64\n' "$i"; done >>job.toml
+extra=(--set train.steps=2 --set save.every_steps=1)
+ends 75 drawing 1 TERM until_there runs/drawing/samples/000001-00.png ''
+check 'drawing: one is left out' test ! -e runs/drawing/samples/000001-02.png
+# once more, at the last pictures: they are all that is left to do
+again() { "$athanor" resume runs/drawing >drawing.out 2>drawing.err & pid=$!; until_there runs/drawing/samples/000002-00.png ''; kill -s TERM $pid; wait $pid; }
+again
+code=$?
+check "drawing: $code at the last pictures" test $code = 75 -a ! -e runs/drawing/samples/000002-02.png
+check 'drawing: goes on' "$athanor" resume runs/drawing
+check 'drawing: all are there' test "$(find runs/drawing/samples -name '*.png' | wc -l)" = 9
+ends 75 drawing-first 1 TERM until_there runs/drawing-first/samples/000000-00.png ''
+check 'drawing-first: nothing but them' test ! -e runs/drawing-first/checkpoints -a ! -e runs/drawing-first/samples/000000-02.png
+extra=()
+mv plain.toml job.toml
 
 # ---- two ranks: mpirun's supervisor passes signals on, names a lost rank, leaves nobody behind ----
 ends 75 two 2 'TERM TERM USR2' in_steps two

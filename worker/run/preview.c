@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static ath_err name_file(const ath_run *r, int64_t n_done, size_t i, char out[ATH_PATH_BYTES])
 {
@@ -74,7 +75,7 @@ static ath_err draw_own(ath_run *r, int64_t n_done)
     opts.networks.load_context = &from;
     ATH_TRY_OUT(ath_pipeline_create(&opts, &pipeline));
     for (size_t i = (size_t)ath_dist_rank(); i < job->n_sample; i += size) {
-        if (r->opts->cancel && ath_cancel_is_set(r->opts->cancel)) break; /* the end is near */
+        ATH_TRY_OUT(ath_cancel_check(r->opts->cancel, "pictures are left out"));
         ATH_TRY_OUT(draw(r, pipeline, n_done, i));
     }
 out:
@@ -106,9 +107,29 @@ ath_err ath_preview(ath_run *r, int64_t n_done)
 
     if (!r->opts->job->n_sample || r->i_drawn == n_done) return ATH_OK;
     ath_run_note(r, "drawing samples");
-    ATH_TRY(ath_dist_agree(draw_own(r, n_done)));
+    const ath_err err = ath_dist_agree(draw_own(r, n_done));
     r->i_drawn = n_done;
+    if (err && err != ATH_ECANCELED) return err;
+    if (err) { /* the run ends in its own way */
+        r->is_canceled = r->lacks_pictures = true;
+        ath_err_clear();
+    }
     ath_log(ATH_LOG_INFO, "run", ATH_KV("sampled", (int64_t)r->opts->job->n_sample),
             ATH_KV("seconds", (double)(ath_time_mono_ns() - began) * 1e-9));
     return ath_dist_agree(ath_dist_rank() == 0 ? mark(r, n_done) : ATH_OK);
+}
+
+ath_err ath_preview_again(ath_run *r, int64_t n_done)
+{
+    char path[ATH_PATH_BYTES];
+    bool is_missing = false;
+    ath_err err = ATH_OK;
+
+    for (size_t i = 0; i < r->opts->job->n_sample && !err && ath_dist_rank() == 0; i++) {
+        err = name_file(r, n_done, i, path);
+        if (!err && access(path, F_OK) < 0) is_missing = true;
+    }
+    ATH_TRY(ath_dist_agree(err));
+    ATH_TRY(ath_dist_share(&is_missing, sizeof is_missing));
+    return is_missing ? ath_preview(r, n_done) : ATH_OK;
 }

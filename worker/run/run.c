@@ -101,10 +101,32 @@ static ath_err save_on_schedule(ath_run *r, int64_t n_done, bool is_epoch_end)
     return r->is_state_due ? ath_state_save(r, n_done, ATH_STATE_DUE) : ATH_OK;
 }
 
+/* Whether pictures are drawn after that many steps, as save_on_schedule does. */
+static bool draws_after(const ath_run *r, int64_t n_done)
+{
+    const Athanor__Save *save = r->opts->job->save;
+    const Athanor__Plan *plan = r->opts->plan;
+
+    if (is_multiple(n_done, save->every_steps)) return true;
+    for (int64_t e = 1; e < (int64_t)plan->epochs; e++)
+        if ((int64_t)plan->first_step[e] == n_done) return is_multiple(e, save->every_epochs);
+    return false;
+}
+
+/* What is drawn before the first step of this process. */
+static ath_err draw_first(ath_run *r)
+{
+    if (r->first_step > 0)
+        return draws_after(r, r->first_step) ? ath_preview_again(r, r->first_step) : ATH_OK;
+    ATH_TRY(ath_preview(r, 0));
+    /* what is missing of these could not be drawn any more after a step */
+    return ath_dist_agree(ath_cancel_check(r->opts->cancel, "no step was done"));
+}
+
 static ath_err stop_early(ath_run *r, int64_t n_done)
 {
     ATH_TRY(ath_state_save(r, n_done, ATH_STATE_LAST)); /* first: there may be little time */
-    ATH_TRY(ath_export(r, ATH_EXPORT_STEP, n_done));
+    if (n_done < (int64_t)r->opts->plan->steps) ATH_TRY(ath_export(r, ATH_EXPORT_STEP, n_done));
     return ath_raise(ATH_ECANCELED,
                      "stopped by a signal after %" PRId64 " of %" PRId64
                      " steps; what was trained so far lies in %s/model, athanor resume %s goes on",
@@ -193,12 +215,13 @@ static ath_err train(ath_run *r)
     ATH_TRY(ath_dist_agree(ath_state_open(r)));
     ATH_TRY(ath_state_load(r, &r->first_step));
     ATH_TRY(ath_record_start(r, r->first_step));
-    if (r->first_step == 0) ATH_TRY(ath_preview(r, 0));
+    ATH_TRY(draw_first(r));
     for (r->epoch = 0; r->epoch < (int64_t)plan->epochs; r->epoch++)
         if ((int64_t)plan->first_step[r->epoch + 1] > r->first_step) ATH_TRY(run_epoch(r));
     r->epoch--;
     ATH_TRY(ath_export(r, ATH_EXPORT_LAST, (int64_t)plan->steps));
     ATH_TRY(ath_preview(r, (int64_t)plan->steps));
+    if (r->lacks_pictures) return stop_early(r, (int64_t)plan->steps);
     ATH_TRY(ath_state_settle(r, ATH_STATE_DUE));
     return ath_dist_agree(ath_dist_rank() == 0
                               ? ath_record_mark(r, (int64_t)plan->steps, ATH_RUN_FINISHED, "")

@@ -31,6 +31,7 @@ typedef struct ath_run {
     double loss_sum;          /* over the epoch's steps so far */
     int64_t n_losses;         /* steps in it */
     bool is_canceled;         /* on some rank: all end */
+    bool lacks_pictures;      /* some were left out for that */
     bool is_state_due;        /* rank 0 wants a checkpoint */
     ath_snapshot *snapshot;   /* what is being written; rank 0's; state.c */
     int64_t saved_ns;         /* when the last was begun, or the run */
@@ -97,5 +98,7 @@ bool ath_state_is_due(const ath_run *r);
 
 /* ---- preview.c: all ranks; the job's samples as the model is after `n_done` steps, once each ---- */
 ATH_MUST ath_err ath_preview(ath_run *r, int64_t n_done);
+/* The same, where some of them are missing: a signal leaves out what is not drawn yet. */
+ATH_MUST ath_err ath_preview_again(ath_run *r, int64_t n_done);
 
 #endif
