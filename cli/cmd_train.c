@@ -11,6 +11,7 @@
 #include "proto/job.h"
 #include "proto/message.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/watch.h"
 #include "worker/run/class_images.h"
 
 #include <inttypes.h>
@@ -40,6 +41,7 @@ typedef struct session {
     ath_hash sent; /* of what was shared */
     place place;
     ath_train_boss boss; /* rank 0's part */
+    ath_watch *watch;
 } session;
 
 static ath_cancel cancel;
@@ -181,6 +183,19 @@ static ath_err draw_class_images(session *s)
 
 /* ---- all of it ---- */
 
+/* The last verdict is forgotten before another rank can come to one. */
+static ath_err open_run(session *s)
+{
+    const bool is_boss = ath_dist_rank() == 0;
+    ath_err err = ATH_OK;
+
+    if (is_boss) err = ath_train_boss_open(&s->boss, s->place.is_begun ? s->place.folder : NULL);
+    if (is_boss && !err) ath_watch_set_folder(s->watch, s->place.folder);
+    ATH_TRY(ath_dist_agree(err));
+    ath_watch_set_folder(s->watch, s->place.folder);
+    return ATH_OK;
+}
+
 static ath_err train(session *s)
 {
     ATH_TRY(share_job(s));
@@ -188,11 +203,11 @@ static ath_err train(session *s)
         if (ath_dist_rank() == 0) printf("%s\n", s->place.model);
         return ATH_OK;
     }
+    ATH_TRY(ath_watch_start(s->job->train->watch_seconds, &s->watch));
     ATH_TRY(draw_class_images(s));
     ATH_TRY(share_plan(s));
     ATH_TRY(confirm(s));
-    const char *resumed = s->place.is_begun ? s->place.folder : NULL;
-    ATH_TRY(ath_dist_agree(ath_dist_rank() == 0 ? ath_train_boss_open(&s->boss, resumed) : ATH_OK));
+    ATH_TRY(open_run(s));
     const ath_run_opts run = {.job = s->job,
                               .plan = (const Athanor__Plan *)s->plan,
                               .folder = s->place.folder,
@@ -211,8 +226,10 @@ ath_err ath_train(const ath_train_opts *opts)
     if (opts->ranks < 2 || ath_dist_is_launched()) ATH_TRY_OUT(ath_signals_catch(&cancel));
     ATH_TRY_OUT(ath_dist_init((int32_t)opts->ranks));
     err = train(&s);
+    if (err == ATH_EMPI) ath_watch_consult(s.watch);
     if (ath_dist_rank() == 0) err = ath_train_boss_close(&s.boss, err);
     err = ath_dist_agree(err);
+    ath_watch_stop(&s.watch, err);
     if (ath_dist_rank() > 0) ath_err_clear(); /* rank 0 says it for all */
 out:
     ath_dist_finalize();

@@ -1,5 +1,7 @@
 #include "core/io/map.h"
 
+#include "core/pulse.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -14,6 +16,7 @@ ath_err ath_map_open(const char *path, ath_map *out)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     ATH_NEED(fd >= 0 || errno != ENOENT, ATH_EMISSING, "%s: there is no such file", path);
+    ath_pulse();
     ATH_TRY_OUT(ath_sys(fd, path));
     ATH_TRY_OUT(ath_sys(fstat(fd, &info), path));
     if (!S_ISREG(info.st_mode)) {

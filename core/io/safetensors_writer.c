@@ -2,6 +2,7 @@
 
 #include "core/half.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "core/str.h"
 #include "core/utf8.h"
 
@@ -231,6 +232,7 @@ static ath_err put_items(writer *w)
 
 static ath_err put(const writer *w, const void *bytes, size_t n)
 {
+    ath_pulse();
     return w->sink->take(w->sink->context, bytes, n);
 }
 

@@ -1,5 +1,7 @@
 #include "core/io/seam.h"
 
+#include "core/pulse.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -166,11 +168,13 @@ int64_t ath_io_read_at(int fd, void *to, size_t n, int64_t at)
 
 int64_t ath_io_write_at(int fd, const void *from, size_t n, int64_t at)
 {
+    ath_pulse();
     REPEAT(int64_t, write_at, fd, from, n, at);
 }
 
 int ath_io_sync(int fd)
 {
+    ath_pulse();
     REPEAT(int, sync, fd);
 }
 

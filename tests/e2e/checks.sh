@@ -13,6 +13,18 @@ without_leaks() {
         TSAN_OPTIONS=detect_deadlocks=0:ignore_noninstrumented_modules=1:${TSAN_OPTIONS-} "$@"
 }
 
+# tiny_job [NAME WIDTH HEIGHT SEED ...]: base.safetensors, pictures in data/, and job.toml, which trains on
+# them in a second; further keys, as in train.epochs = 3, come from the standard input.
+tiny_job() {
+    "$athanor" init --spec tiny base.safetensors && "$make_pictures" "$@" || exit 1
+    {
+        printf '%s\n' 'seed = 7' 'model.base = "base.safetensors"' 'model.spec = "tiny"' \
+            'data.train = "data"' 'data.resolution = 64' 'adapter.rank = 2' \
+            'train.mixed = "f32"' 'train.threads = 1'
+        cat
+    } >job.toml
+}
+
 check() {
     local what=$1
     shift

@@ -6,29 +6,13 @@ athanor=$1 make_pictures=$2
 # shellcheck source=tests/e2e/checks.sh
 . "$(dirname "$0")/checks.sh"
 
-"$athanor" init --spec tiny base.safetensors || exit 1
 pictures=()
 for i in $(seq 40); do pictures+=("data/1_dog/$i.png" 64 64 "$i"); done
-"$make_pictures" "${pictures[@]}" || exit 1
-cat >job.toml <<'END'
-[model]
-base = "base.safetensors"
-spec = "tiny"
-[data]
-train = "data"
-resolution = 64
-[data.buckets]
-min = 64
-max = 64
-[adapter]
-rank = 2
-[train]
-steps = 5000
-global_batch = 2
-mixed = "f32"
-threads = 1
-[save]
-every_epochs = 0
+tiny_job "${pictures[@]}" <<'END'
+data.buckets = {min = 64, max = 64}
+train.steps = 5000
+train.global_batch = 2
+save.every_epochs = 0
 END
 
 # Signals go to the command itself, not to a function around it (checks.sh tells why leaks are left out).

@@ -10,35 +10,16 @@ athanor=$1 make_pictures=$2 n_trials=$3 RANDOM=${4:-1}
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # of processes that are killed
 export TSAN_OPTIONS="${TSAN_OPTIONS:+$TSAN_OPTIONS:}detect_deadlocks=0:ignore_noninstrumented_modules=1"
 
-"$athanor" init --spec tiny base.safetensors || exit 1
-"$make_pictures" data/2_dog/a.png 64 64 1 data/2_dog/b.png 96 64 2 data/1_cat/c.png 64 96 3 || exit 1
-cat >job.toml <<'END'
-seed = 7
-[model]
-base = "base.safetensors"
-spec = "tiny"
-[data]
-train = "data"
-resolution = 64
-[data.buckets]
-min = 48
-max = 96
-step = 16
-[adapter]
-rank = 2
-[train]
-epochs = 3
-global_batch = 2
-micro_batch = 1
-mixed = "f32"
-threads = 1
-ema_decay = 0.9
-[optimizer]
-unet_lr = 1e-3
-text_encoder_lr = 5e-4
-[save]
-state_minutes = 0.0001
-pin_every_epochs = 2
+tiny_job data/2_dog/a.png 64 64 1 data/2_dog/b.png 96 64 2 data/1_cat/c.png 64 96 3 <<'END'
+data.buckets = {min = 48, max = 96, step = 16}
+train.epochs = 3
+train.global_batch = 2
+train.micro_batch = 1
+train.ema_decay = 0.9
+optimizer.unet_lr = 1e-3
+optimizer.text_encoder_lr = 5e-4
+save.state_minutes = 0.0001
+save.pin_every_epochs = 2
 END
 
 # What a run has done: of each step its digest, its loss and its norm; of each picture its uses.

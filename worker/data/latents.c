@@ -3,6 +3,7 @@
 #include "core/io/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "worker/data/cache.h"
 #include "worker/data/encoder.h"
 #include "worker/data/picture.h"
@@ -114,8 +115,10 @@ static ath_err hash_files(ath_latents *l)
     ath_err err = ATH_OK;
 
     err = ATH_NEW(WORDS * (int64_t)(end - first), "hashes of pictures", &own);
-    for (int32_t i = first; i < end && !err; i++)
+    for (int32_t i = first; i < end && !err; i++) {
+        ath_pulse();
         err = hash_file(l->opts.plan->image[i]->path, own + WORDS * (int64_t)(i - first));
+    }
     ATH_TRY_OUT(ath_dist_agree(err));
     ATH_TRY_OUT(ath_dist_gather(own, WORDS * (int64_t)(end - first), l->words, WORDS * (int64_t)n));
     for (int32_t i = 0; i < n; i++) {
@@ -134,6 +137,7 @@ static bool is_good(ath_latents *l, int32_t i)
     const ath_hash key = key_of(l, image, i % n_ways(l));
     const float *found = NULL;
 
+    ath_pulse();
     if (!ath_cache_has(l->cache, key)) return false;
     if (ath_cache_find(l->cache, key, count_of(l, image), &found) == ATH_OK) return true;
     ath_log(ATH_LOG_WARN, "cache", ATH_KV("made again", l->opts.plan->image[image]->path),

@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "worker/dist/launch.h"
+#include "worker/dist/stage.h"
 #include "worker/dist/supervise.h"
 
 #include <inttypes.h>
@@ -20,6 +21,7 @@ ath_err ath_dist_check(int code, const char *what)
     char text[MPI_MAX_ERROR_STRING] = "";
     int n = 0;
 
+    ath_stage_wait(false);
     if (code == MPI_SUCCESS) return ATH_OK;
     MPI_Error_string(code, text, &n);
     return ath_raise(ATH_EMPI, "rank %d: %s: %s", world.rank, what, text);
@@ -74,7 +76,9 @@ int32_t ath_dist_size(void)
 
 ath_err ath_dist_barrier(void)
 {
-    return world.is_up ? ath_dist_check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier") : ATH_OK;
+    if (!world.is_up) return ATH_OK;
+    ath_stage_wait(true);
+    return ath_dist_check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
 }
 
 /* The error of a rank, with the first line of its text, for those that have none. */
@@ -94,6 +98,7 @@ static ath_err take_error(int from, ath_err err)
         if (n >= sizeof message.text) n = sizeof message.text - 1;
         memcpy(message.text, text, n);
     }
+    ath_stage_wait(true);
     ATH_TRY(ath_dist_check(MPI_Bcast(&message, (int)sizeof message, MPI_BYTE, from, MPI_COMM_WORLD),
                            "MPI_Bcast"));
     return err ? err : ath_raise((ath_err)message.code, "rank %d: %s", from, message.text);
@@ -104,6 +109,7 @@ ath_err ath_dist_agree(ath_err err)
     if (!world.is_up) return err;
     /* the lowest rank that failed, and what it says */
     int rank = err ? world.rank : world.size, first = 0;
+    ath_stage_wait(true);
     ATH_TRY(ath_dist_check(MPI_Allreduce(&rank, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
                            "MPI_Allreduce"));
     if (first == world.size) return ATH_OK;
@@ -116,6 +122,7 @@ ath_err ath_dist_share(void *data, size_t bytes)
 
     for (size_t at = 0; world.is_up && at < bytes; at += PIECE) {
         const size_t n = bytes - at < PIECE ? bytes - at : PIECE;
+        ath_stage_wait(true);
         ATH_TRY(ath_dist_check(MPI_Bcast((char *)data + at, (int)n, MPI_BYTE, 0, MPI_COMM_WORLD),
                                "MPI_Bcast"));
     }
@@ -146,11 +153,12 @@ ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n
     int64_t sum = 0;
     const int mine = 0 <= n_own && n_own <= INT_MAX ? (int)n_own : -1;
 
-    if (world.size > 1)
+    n[0] = mine;
+    if (world.size > 1) {
+        ath_stage_wait(true);
         ATH_TRY(ath_dist_check(MPI_Allgather(&mine, 1, MPI_INT, n, 1, MPI_INT, MPI_COMM_WORLD),
                                "MPI_Allgather"));
-    else
-        n[0] = mine;
+    }
     for (int r = 0; r < world.size; r++) {
         ATH_NEED(n[r] >= 0 && sum + n[r] <= INT_MAX, ATH_ELIMIT,
                  "dist: rank %d gives too many numbers, wanted at most %d of all", r, INT_MAX);
@@ -163,6 +171,7 @@ ath_err ath_dist_gather(const double *own, int64_t n_own, double *all, int64_t n
         if (n_own > 0) memcpy(all, own, (size_t)n_own * sizeof *own);
         return ATH_OK;
     }
+    ath_stage_wait(true);
     return ath_dist_check(
         MPI_Allgatherv(own, mine, MPI_DOUBLE, all, n, first, MPI_DOUBLE, MPI_COMM_WORLD),
         "MPI_Allgatherv");
@@ -176,6 +185,7 @@ ath_err ath_dist_collect(const float *own, float *all, const int *n, const int *
         if (mine > 0) memcpy(all + first[0], own, (size_t)mine * sizeof *own);
         return ATH_OK;
     }
+    ath_stage_wait(true);
     return ath_dist_check(
         MPI_Gatherv(own, mine, MPI_FLOAT, all, n, first, MPI_FLOAT, 0, MPI_COMM_WORLD),
         "MPI_Gatherv");
@@ -189,6 +199,7 @@ ath_err ath_dist_spread(const float *all, float *own, const int *n, const int *f
         if (mine > 0) memcpy(own, all + first[0], (size_t)mine * sizeof *own);
         return ATH_OK;
     }
+    ath_stage_wait(true);
     return ath_dist_check(
         MPI_Scatterv(all, n, first, MPI_FLOAT, own, mine, MPI_FLOAT, 0, MPI_COMM_WORLD),
         "MPI_Scatterv");

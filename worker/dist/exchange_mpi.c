@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "worker/dist/dist_private.h"
+#include "worker/dist/stage.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -55,6 +56,7 @@ ath_err ath_exchange_create(const ath_exchange_opts *opts, ath_exchange **out)
         err = prepare(x, opts);
     }
     err = ath_dist_agree(err);
+    if (!err && ath_dist_size() > 1) ath_stage_wait(true);
     if (!err && ath_dist_size() > 1)
         err = ath_dist_check(MPI_Comm_dup(MPI_COMM_WORLD, &x->comm), "MPI_Comm_dup");
     if (!err && ath_dist_size() > 1)
@@ -130,6 +132,7 @@ ath_err ath_exchange_poll(ath_exchange *x)
 static ath_err wait_for(int n, MPI_Request *r)
 {
     if (n == 0 || ath_dist_size() == 1) return ATH_OK;
+    ath_stage_wait(true);
     return ath_dist_check(MPI_Waitall(n, r, MPI_STATUSES_IGNORE), "MPI_Waitall");
 }
 

@@ -4,6 +4,7 @@
 #include "core/squares.h"
 #include "worker/dist/dist.h"
 #include "worker/dist/exchange.h"
+#include "worker/dist/stage.h"
 #include "worker/dist/tree.h"
 
 #include <inttypes.h>
@@ -304,6 +305,7 @@ ath_err ath_reduce_add(ath_reduce *r, int32_t leaf, int32_t i_bucket, const floa
     float *part[ATH_TREE_NODES];
 
     ATH_ASSERT(r->is_open);
+    ath_stage_bucket(i_bucket);
     ath_reduce_leaves(r, &first, &end);
     ATH_NEED(0 <= i_bucket && i_bucket < r->n_buckets, ATH_EINVAL, "reduction: bucket %d of %d",
              i_bucket, r->n_buckets);
@@ -356,6 +358,7 @@ static ath_err finish_bucket(ath_reduce *r, int32_t i_bucket, double **square)
     const int64_t n = b->n[r->rank];
     const float *sum = r->sum + b->sum_at;
 
+    ath_stage_bucket(i_bucket);
     if (r->is_fast)
         ATH_TRY(ath_exchange_wait_sum(r->exchange, i_bucket));
     else if (n > 0)
@@ -384,6 +387,7 @@ ath_err ath_reduce_finish(ath_reduce *r, ath_err err, double *norm)
     double *square = r->own_square;
 
     ATH_ASSERT(r->is_open);
+    ath_stage_enter(ATH_STAGE_REDUCE);
     r->is_open = false;
     /* A rank that failed sends what it has: the others wait for it, and nothing stays in flight. */
     for (int32_t i = 0; i < r->n_buckets; i++) {

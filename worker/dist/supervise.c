@@ -1,9 +1,11 @@
-/* The supervisor of mpirun, and how a rank speaks to it: hello with rank and process, one byte as goodbye.
- * A connection that ends without goodbye is a lost rank. */
+/* The supervisor of mpirun, and how a rank speaks to it: hello with rank and process, the run's folder,
+ * maybe a verdict, one byte as goodbye. A connection that ends without goodbye is a lost rank. */
 #include "worker/dist/supervise.h"
 
+#include "core/io/file.h"
 #include "core/mem.h"
 #include "core/time.h"
+#include "worker/dist/verdict.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +31,11 @@ typedef struct hello {
     int32_t catches; /* USR1 */
 } hello;
 
+/* What follows the hello: one packet each, told apart by their sizes. */
+typedef struct folder {
+    char path[ATH_PATH_BYTES];
+} folder;
+
 static struct sockaddr_un address_of(const char *name, socklen_t *n)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -51,7 +58,7 @@ void ath_supervise_hello(int32_t rank)
 
     if (!name || to_supervisor >= 0) return;
     const struct sockaddr_un a = address_of(name, &n);
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0) return;
     sigaction(SIGUSR1, NULL, &action);
     const hello h = {rank, (int32_t)getpid(), action.sa_handler != SIG_DFL};
@@ -72,12 +79,38 @@ void ath_supervise_bye(void)
     to_supervisor = -1;
 }
 
+void ath_supervise_folder(const char *path)
+{
+    folder f = {{0}};
+
+    if (to_supervisor < 0) return;
+    if (path[0] != '/' && getcwd(f.path, sizeof f.path - 1)) {
+        const size_t n = strlen(f.path);
+        snprintf(f.path + n, sizeof f.path - n, "/%s", path);
+    } else
+        snprintf(f.path, sizeof f.path, "%s", path);
+    send(to_supervisor, &f, sizeof f, MSG_NOSIGNAL);
+}
+
+bool ath_supervise_tell(const ath_verdict *verdict)
+{
+    return to_supervisor >= 0 &&
+           send(to_supervisor, verdict, sizeof *verdict, MSG_NOSIGNAL) == (ssize_t)sizeof *verdict;
+}
+
 /* ---- the supervisor ---- */
 
 typedef struct member {
     hello h;
     bool is_heard, said_bye;
 } member;
+
+typedef union packet {
+    char bye;
+    hello h;
+    folder f;
+    ath_verdict v;
+} packet;
 
 typedef struct supervisor {
     int32_t n_ranks, n_up;
@@ -87,6 +120,8 @@ typedef struct supervisor {
     int32_t n_members;
     int64_t began_ns;
     int32_t lost;   /* a member, -1: none */
+    ath_verdict v;  /* the first that a rank told */
+    folder folder;  /* of the run; "": not known */
     bool is_wanted; /* a signal waits for the ranks to be up */
     bool ends_hard;
     int number, n_interrupts; /* the last signal */
@@ -135,21 +170,34 @@ static void take_member(supervisor *s)
     s->fd[N_OWN_FDS + s->n_members++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
 
+/* False where it is none of ours. */
+static bool take(supervisor *s, member *m, const packet *p, size_t n)
+{
+    if (!m->is_heard) {
+        if (n != sizeof m->h) return false;
+        m->h = p->h;
+        m->is_heard = true;
+        s->n_up++;
+    } else if (n == 1)
+        m->said_bye = true;
+    else if (n == sizeof s->folder) {
+        s->folder = p->f;
+        s->folder.path[sizeof s->folder.path - 1] = 0;
+    } else if (n == sizeof s->v && s->v.fate == ATH_FATE_FINE) {
+        s->v = p->v;
+        s->v.host[sizeof s->v.host - 1] = 0;
+    }
+    return true;
+}
+
 static void hear(supervisor *s, int32_t i)
 {
     struct pollfd *p = &s->fd[N_OWN_FDS + i];
     member *m = &s->member[i];
-    char byte = 0;
+    packet got;
 
-    if (!m->is_heard && recv(p->fd, &m->h, sizeof m->h, MSG_WAITALL) == (ssize_t)sizeof m->h) {
-        m->is_heard = true;
-        s->n_up++;
-        return;
-    }
-    if (m->is_heard && recv(p->fd, &byte, 1, 0) == 1) {
-        m->said_bye = true;
-        return;
-    }
+    const ssize_t n = recv(p->fd, &got, sizeof got, 0);
+    if (n > 0 && take(s, m, &got, (size_t)n)) return;
     if (m->is_heard && !m->said_bye && s->lost < 0) s->lost = i;
     close(p->fd);
     p->fd = -1; /* poll passes over it */
@@ -172,23 +220,50 @@ static void watch(supervisor *s)
 /* What the ranks said in the instant before mpirun ended. */
 static void hear_last(supervisor *s)
 {
-    for (bool more = true; more && s->lost < 0;) {
+    for (bool more = true; more;) {
         more = poll(s->fd + N_OWN_FDS, (nfds_t)s->n_members, 0) > 0;
         for (int32_t i = 0; more && i < s->n_members; i++)
             if (s->fd[N_OWN_FDS + i].revents) hear(s, i);
     }
 }
 
+/* A rank's own verdict knows more than that the rank is gone. */
+static ath_verdict settle(const supervisor *s)
+{
+    ath_verdict v = s->v;
+
+    if (v.fate != ATH_FATE_FINE) return v;
+    v = (ath_verdict){.fate = ATH_FATE_LEFT,
+                      .rank = s->member[s->lost].h.rank,
+                      .process = s->member[s->lost].h.process};
+    gethostname(v.host, sizeof v.host - 1);
+    return v;
+}
+
+static ath_err tell(const supervisor *s, const char *sentence)
+{
+    if (!s->folder.path[0] || ath_verdict_claim(s->folder.path, sentence))
+        return ath_raise(ATH_EPEER, "%s", sentence);
+    return ATH_EPEER; /* a rank has said it already */
+}
+
 static ath_err verdict(const supervisor *s, int *code)
 {
-    char how[64] = "left early";
+    char text[ATH_VERDICT_TEXT], how[64] = "left early";
 
     *code = WIFEXITED(s->status) ? WEXITSTATUS(s->status) : 128 + WTERMSIG(s->status);
     if (s->ends_hard) return ATH_OK;
     if (*code > 128) snprintf(how, sizeof how, "was ended by signal %d", *code - 128);
-    if (s->lost >= 0)
-        return ath_raise(ATH_EPEER, "rank %" PRId32 " (process %" PRId32 ") %s; all ranks end",
-                         s->member[s->lost].h.rank, s->member[s->lost].h.process, how);
+    if (!WIFEXITED(s->status)) {
+        snprintf(text, sizeof text,
+                 "mpirun (process %d) %s; all ranks end: go on with athanor resume", (int)s->mpirun,
+                 how);
+        return tell(s, text);
+    }
+    if (s->lost >= 0 || s->v.fate != ATH_FATE_FINE) {
+        const ath_verdict v = settle(s);
+        return tell(s, ath_verdict_print(&v, how, text));
+    }
     ATH_NEED(*code <= 128, ATH_EPEER, "a rank or mpirun %s; all ranks end", how);
     return ATH_OK;
 }
@@ -243,7 +318,7 @@ static ath_err listen_for_ranks(supervisor *s)
     snprintf(name, sizeof name, "athanor-%" PRId64 "-%" PRId64, (int64_t)getpid(), s->began_ns);
     const struct sockaddr_un a = address_of(name, &n);
     s->fd[1] =
-        (struct pollfd){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), .events = POLLIN};
+        (struct pollfd){.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), .events = POLLIN};
     ATH_TRY(ath_sys(s->fd[1].fd, "socket"));
     ATH_TRY(ath_sys(bind(s->fd[1].fd, (const struct sockaddr *)&a, n), "bind"));
     ATH_TRY(ath_sys(listen(s->fd[1].fd, SOMAXCONN), "listen"));

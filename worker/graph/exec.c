@@ -1,6 +1,7 @@
 #include "worker/graph/exec.h"
 
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "worker/graph/exec_private.h"
 #include <inttypes.h>
 #include <math.h>
@@ -376,6 +377,7 @@ ath_err ath_exec_run(ath_exec *exec, ath_phase phase)
     exec->n_waits = 0;
     for (int32_t i = 0; !err && i < exec->plan->n_steps; i++) {
         const bool is_update = exec->plan->steps[i].is_update;
+        ath_pulse();
         if (phase & (is_update ? ATH_PHASE_UPDATE : ATH_PHASE_GRAD)) err = run_one(exec, i);
     }
     /* both streams are drained even after an error, so that nothing runs behind our back */

@@ -2,6 +2,7 @@
 
 #include "core/io/file.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/stage.h"
 #include "worker/run/recipe_of.h"
 #include "worker/run/run_private.h"
 
@@ -57,6 +58,7 @@ ath_err ath_class_images_draw(const ath_class_images *images)
     ath_base *base = NULL;
     ath_err err = ath_run_check(images->job);
 
+    ath_stage_enter(ATH_STAGE_SAMPLE);
     if (!err) err = ath_base_open_with(model->base_, model->vae, &base);
     ATH_TRY_OUT(ath_dist_agree(err));
     ATH_TRY_OUT(ath_dist_agree(draw_own(images, base)));

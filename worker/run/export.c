@@ -5,6 +5,7 @@
 #include "worker/adapter/adapter_file.h"
 #include "worker/adapter/metadata.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/stage.h"
 #include "worker/model/folder.h"
 #include "worker/model/save.h"
 #include "worker/run/run_private.h"
@@ -105,6 +106,7 @@ ath_err ath_export(ath_run *r, ath_export_when when, int64_t n_done)
     char path[ATH_PATH_BYTES] = "";
     ath_err err = ATH_OK;
 
+    ath_stage_enter(ATH_STAGE_SAVE);
     if (ath_dist_rank() == 0) {
         ath_run_note(r, "saving");
         err = name_file(r, when, n_done, path);

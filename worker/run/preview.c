@@ -4,6 +4,7 @@
 #include "core/str.h"
 #include "core/time.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/stage.h"
 #include "worker/run/recipe_of.h"
 #include "worker/run/run_private.h"
 #include "worker/run/trained.h"
@@ -106,6 +107,7 @@ ath_err ath_preview(ath_run *r, int64_t n_done)
     const int64_t began = ath_time_mono_ns();
 
     if (!r->opts->job->n_sample || r->i_drawn == n_done) return ATH_OK;
+    ath_stage_enter(ATH_STAGE_SAMPLE);
     ath_run_note(r, "drawing samples");
     const ath_err err = ath_dist_agree(draw_own(r, n_done));
     r->i_drawn = n_done;

@@ -1,5 +1,6 @@
 /* What the ranks tell of a step, as one record. */
 #include "core/arena.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/time.h"
 #include "worker/dist/dist.h"
@@ -47,6 +48,8 @@ ath_err ath_record_create(ath_run *r)
     ATH_TRY(ATH_NEW(n_samples * PER_SAMPLE + (int64_t)ath_dist_size() * N_FACTS,
                     "reports of a step", &r->all));
     ATH_TRY(ATH_NEW(plan->n_image, "folders", &r->concept));
+    ATH_TRY(ATH_NEW(ath_dist_size(), "times of ranks", &r->leaf_seconds));
+    ATH_TRY(ath_slow_init(&r->slow, ath_dist_size()));
     find_concepts(r);
     return ATH_OK;
 }
@@ -156,7 +159,7 @@ static void add(tally *t, double loss)
 }
 
 typedef struct account {
-    const ath_run *run;
+    ath_run *run;
     const ath_run_step *step;
     ath_arena arena;
     Athanor__Step m;
@@ -270,6 +273,23 @@ static ath_err fill_step(account *a)
     return ATH_OK;
 }
 
+/* Ranks with more micro-batches take longer: that is no fault. */
+static void log_slow(const account *a)
+{
+    const ath_run *r = a->run;
+    const int32_t n_ranks = ath_dist_size(), n = a->step->n_leaves;
+    double times = 0;
+
+    for (int32_t k = 0; k < n_ranks; k++) {
+        const int32_t own = ath_tree_cut(n, n_ranks, k + 1) - ath_tree_cut(n, n_ranks, k);
+        r->leaf_seconds[k] = own ? a->facts[k][BUSY] / own : 0;
+    }
+    const int32_t rank = ath_slow_step(&a->run->slow, r->leaf_seconds, &times);
+    if (rank >= 0)
+        ath_log(ATH_LOG_WARN, "watch", ATH_KV("slow_rank", rank), ATH_KV("times_the_median", times),
+                ATH_KV("step", a->step->i));
+}
+
 static ath_err tell_step(ath_run *r, const ath_run_step *s)
 {
     account a = {.run = r, .step = s, .m = ATHANOR__STEP__INIT};
@@ -279,6 +299,7 @@ static ath_err tell_step(ath_run *r, const ath_run_step *s)
     record.is_case = ATHANOR__RECORD__IS_STEP;
     record.step = &a.m;
     if (!err) err = tell(r, &record);
+    if (!err) log_slow(&a);
     if (!err && isfinite(a.m.loss)) {
         r->loss_sum += a.m.loss;
         r->n_losses++;

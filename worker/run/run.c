@@ -5,6 +5,7 @@
 #include "core/time.h"
 #include "proto/message.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/flight.h"
 #include "worker/run/run_private.h"
 
 #include <inttypes.h>
@@ -32,9 +33,11 @@ static ath_err run_micros(ath_run *r, ath_run_step *s)
     ath_trainer_leaves(r->trainer, &first, &end);
     for (int32_t leaf = first; leaf < end; leaf++) {
         double *told = r->own + PER_SAMPLE * s->n_own;
+        ath_stage_enter(ATH_STAGE_LOAD);
         ATH_TRY(ath_loader_take(r->loader, &loaded));
         s->load_seconds += loaded->wait_seconds;
         const int32_t n = loaded->in.n;
+        ath_stage_enter(ATH_STAGE_COMPUTE);
         ATH_TRY(ath_trainer_micro(r->trainer, leaf, &loaded->in, told));
         for (int32_t i = n - 1; i >= 0; i--) {
             told[PER_SAMPLE * i] = told[i];
@@ -43,6 +46,15 @@ static ath_err run_micros(ath_run *r, ath_run_step *s)
         s->n_own += n;
     }
     return ATH_OK;
+}
+
+/* The mean over this rank's samples; NaN where it had none. */
+static double own_loss(const ath_run *r, const ath_run_step *s)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < s->n_own; i++) sum += r->own[PER_SAMPLE * i];
+    return sum / (double)s->n_own;
 }
 
 static ath_err count_skipped(ath_run *r, const ath_run_step *s)
@@ -63,6 +75,7 @@ static ath_err run_step(ath_run *r, const Athanor__Epoch *epoch, int64_t i)
     const ath_trainer_rates rates = {plan->unet_rate[i], plan->text_encoder_rate[i]};
     ath_run_step s = {.epoch = epoch, .i = i, .first_micro = first};
 
+    ath_stage_step(i);
     s.n_leaves = (int32_t)least(micros, (int64_t)epoch->n_micro_samples - first);
     ATH_TRY(ath_trainer_begin(r->trainer, s.n_leaves));
     const ath_err err = run_micros(r, &s);
@@ -72,6 +85,8 @@ static ath_err run_step(ath_run *r, const Athanor__Epoch *epoch, int64_t i)
     if (i == r->first_step)
         ath_log(ATH_LOG_INFO, "run", ATH_KV("first_step_seconds", s.seconds),
                 ATH_KV("start_seconds", seconds_since(r->began_ns)));
+    ath_stage_enter(ATH_STAGE_RECORD);
+    ath_flight_result(own_loss(r, &s), s.done.norm);
     ATH_TRY(ath_record_step(r, &s));
     return count_skipped(r, &s);
 }
@@ -236,6 +251,7 @@ ath_err ath_run_train(const ath_run_opts *opts)
                  .i_drawn = -1};
     const ath_err err = ath_state_close(&r, train(&r));
 
+    ath_stage_enter(ATH_STAGE_END);
     ath_run_close(&r);
     return err;
 }

@@ -4,6 +4,7 @@
 
 #include "worker/adapter/model_hash.h"
 #include "worker/data/loader.h"
+#include "worker/dist/slow.h"
 #include "worker/model/base.h"
 #include "worker/run/run.h"
 #include "worker/run/text_states.h"
@@ -22,7 +23,9 @@ typedef struct ath_run {
     ath_loader *loader;
     int32_t *concept; /* of each picture of the plan: its folder */
     int32_t n_concepts;
-    double *own, *all; /* what ranks tell of a step; record.c */
+    double *own, *all;    /* what ranks tell of a step; record.c */
+    double *leaf_seconds; /* of each rank's micro-batches in a step, on average */
+    ath_slow slow;
     int64_t began_ns, began_wall_ns;
     int64_t first_step;       /* of this process: those before were done earlier */
     int64_t epoch;            /* at hand, from 0 */

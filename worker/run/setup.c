@@ -4,6 +4,7 @@
 #include "core/time.h"
 #include "proto/job.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/stage.h"
 #include "worker/model/params.h"
 #include "worker/run/run_private.h"
 
@@ -225,13 +226,16 @@ ath_err ath_run_open(ath_run *r)
     ath_run_note(r, "opening the model");
     ATH_TRY(ath_dist_agree(open_base(r)));
     log_part("model", &since);
+    ath_stage_enter(ATH_STAGE_CACHE);
     ath_run_note(r, "pictures to latents");
     ATH_TRY(ath_dist_agree(make_latents(r)));
     log_part("latents", &since);
     ATH_TRY(ath_dist_agree(ath_cancel_check(r->opts->cancel, "no step was done")));
+    ath_stage_enter(ATH_STAGE_START);
     ath_run_note(r, "preparing to train");
     ATH_TRY(ath_dist_agree(make_trainer(r)));
     log_part("trainer", &since);
+    ath_stage_enter(ATH_STAGE_CACHE);
     ATH_TRY(ath_dist_agree(make_text(r)));
     ATH_TRY(ath_dist_agree(make_loader(r)));
     log_part("loader", &since);
@@ -248,4 +252,6 @@ void ath_run_close(ath_run *r)
     ath_mem_free(&r->own);
     ath_mem_free(&r->all);
     ath_mem_free(&r->concept);
+    ath_mem_free(&r->leaf_seconds);
+    ath_slow_release(&r->slow);
 }

@@ -12,6 +12,7 @@
 #include "core/time.h"
 #include "proto/job.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/stage.h"
 #include "worker/run/checkpoint.h"
 #include "worker/run/run_private.h"
 #include "worker/run/saver.h"
@@ -228,6 +229,7 @@ ath_err ath_state_save(ath_run *r, int64_t n_done, ath_state_why why)
     ath_trainer_state s = {0};
     ath_err err = ATH_OK;
 
+    ath_stage_enter(ATH_STAGE_SAVE);
     ATH_TRY(ath_state_settle(r, ATH_STATE_DUE)); /* one at a time */
     /* written again it would lack its pin, and for a moment there would be none */
     if (r->i_saved == n_done) return ATH_OK;

@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "worker/dist/dist.h"
 #include "worker/dist/reduce.h"
+#include "worker/dist/stage.h"
 #include "worker/model/init.h"
 #include "worker/train/ema.h"
 #include "worker/train/network.h"
@@ -370,6 +371,7 @@ ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_
     ATH_TRY(ath_reduce_finish(t->reduce, err, &out->norm));
     out->skipped = !isfinite(out->norm);
     if (out->skipped) return ATH_OK;
+    ath_stage_enter(ATH_STAGE_UPDATE);
     ATH_TRY(ath_optimizer_step(t->optimizer, out->norm, rates));
     if (t->average)
         ath_ema_update(ath_ema_decay(&ema, ath_optimizer_n_done(t->optimizer)),

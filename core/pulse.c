@@ -1,0 +1,3 @@
+#include "core/pulse.h"
+
+_Atomic uint64_t ath_pulse_count;
