@@ -45,6 +45,19 @@ double ath_peak_fma(int32_t n_threads)
     return median(run);
 }
 
+double ath_peak_copy_once(int32_t n_threads, void *to, const void *from, size_t bytes)
+{
+    const int64_t start = ath_time_mono_ns();
+
+    ATH_PAR_FOR(n_threads)
+    for (int32_t i = 0; i < n_threads; i++) {
+        const size_t first = bytes * (size_t)i / (size_t)n_threads;
+        const size_t end = bytes * ((size_t)i + 1) / (size_t)n_threads;
+        memcpy((char *)to + first, (const char *)from + first, end - first);
+    }
+    return (double)(ath_time_mono_ns() - start) * 1e-9;
+}
+
 ath_err ath_peak_copy(int32_t n_threads, size_t bytes, double *gb_per_s)
 {
     ath_err err = ATH_OK;
@@ -54,16 +67,9 @@ ath_err ath_peak_copy(int32_t n_threads, size_t bytes, double *gb_per_s)
     ATH_TRY_OUT(ATH_NEW(bytes, "source of a timed copy", &from));
     ATH_TRY_OUT(ATH_NEW(bytes, "target of a timed copy", &to));
     memset(from, 1, bytes);
-    for (int r = -1; r < RUNS; r++) { /* the first run brings the pages in and is not counted */
-        const int64_t start = ath_time_mono_ns();
-        ATH_PAR_FOR(n_threads)
-        for (int32_t i = 0; i < n_threads; i++) {
-            const size_t first = bytes * (size_t)i / (size_t)n_threads;
-            const size_t end = bytes * ((size_t)i + 1) / (size_t)n_threads;
-            memcpy(to + first, from + first, end - first);
-        }
-        if (r >= 0) run[r] = 2.0 * (double)bytes / (double)(ath_time_mono_ns() - start);
-    }
+    ath_peak_copy_once(n_threads, to, from, bytes); /* which brings the pages in */
+    for (int r = 0; r < RUNS; r++)
+        run[r] = 2e-9 * (double)bytes / ath_peak_copy_once(n_threads, to, from, bytes);
     *gb_per_s = median(run);
 out:
     ath_mem_free(&from);

@@ -15,4 +15,7 @@ double ath_peak_fma(int32_t n_threads);
  * the median of several runs. ATH_ENOMEM. */
 ATH_MUST ath_err ath_peak_copy(int32_t n_threads, size_t bytes, double *gb_per_s);
 
+/* One such copy: cut among the threads, its seconds returned. */
+double ath_peak_copy_once(int32_t n_threads, void *to, const void *from, size_t bytes);
+
 #endif

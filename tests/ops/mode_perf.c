@@ -36,26 +36,58 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median of the times of a bound call, in seconds; each with cold caches, or as the last run
- * left them. */
-static ath_err time_call(const ath_ready *ready, int n_threads, bool is_cold, double *out)
+static double median(double *times, int n)
+{
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    return times[n / 2];
+}
+
+/* The median of the times of a bound call in seconds, with the caches as the last run left them. */
+static ath_err time_warm(const ath_ready *ready, double *out)
 {
     double times[RUNS_MAX], sum = 0;
-    size_t bytes = 0;
     int n = 0;
-    const void *cold = cold_memory(&bytes);
 
-    ATH_NEED(cold, ATH_ENOMEM, "no memory to clear the caches with");
     ATH_TRY(ath_ready_run(ready)); /* pages, and whatever is made at first use */
     while (n < RUNS_MAX && (n < RUNS_MIN || sum < seconds_max)) {
-        if (is_cold) ath_array_evict(cold, bytes, n_threads);
         const int64_t start = ath_time_mono_ns();
         ATH_TRY(ready->kernel->run(&ready->call));
         times[n] = (double)(ath_time_mono_ns() - start) * 1e-9;
         sum += times[n++];
     }
-    qsort(times, (size_t)n, sizeof *times, by_value);
-    *out = times[n / 2];
+    *out = median(times, n);
+    return ATH_OK;
+}
+
+/* The same with cold caches, and beside each run a copy of as many bytes by as many threads, cold too:
+ * memory is faster in one second than in the next where others share it. */
+static ath_err time_beside_copy(const ath_ready *ready, int n_threads, double *out, double *copy)
+{
+    const size_t half = (size_t)(ath_site_bytes(&ready->site) / 2);
+    double times[RUNS_MAX], copies[RUNS_MAX], sum = 0;
+    size_t bytes = 0;
+    int n = 0;
+    const void *cold = cold_memory(&bytes);
+    char *memory = NULL;
+
+    ATH_NEED(cold, ATH_ENOMEM, "no memory to clear the caches with");
+    ATH_TRY(ATH_NEW(2 * half, "a timed copy", &memory));
+    memset(memory, 1, 2 * half);
+    ath_err err = ath_ready_run(ready);
+    while (!err && n < RUNS_MAX && (n < RUNS_MIN || sum < 2 * seconds_max)) {
+        ath_array_evict(cold, bytes, n_threads);
+        const int64_t start = ath_time_mono_ns();
+        err = ready->kernel->run(&ready->call);
+        times[n] = (double)(ath_time_mono_ns() - start) * 1e-9;
+        ath_array_evict(cold, bytes, n_threads);
+        copies[n] = ath_peak_copy_once(n_threads, memory, memory + half, half);
+        sum += times[n] + copies[n];
+        n++;
+    }
+    ath_mem_free(&memory);
+    if (err) return err;
+    *out = median(times, n);
+    *copy = median(copies, n);
     return ATH_OK;
 }
 
@@ -72,7 +104,7 @@ static ath_err measure_peaks(int n_threads, peaks *p)
 
 /* The share of what the bare primitive reaches, both with warm caches; 0 where there is none of this
  * product alone. */
-static ath_err share_of_dnnl(const ath_ready *ready, int n_threads, double *out)
+static ath_err share_of_dnnl(const ath_ready *ready, double *out)
 {
     double gflops = 0, seconds = 0;
 
@@ -81,7 +113,7 @@ static ath_err share_of_dnnl(const ath_ready *ready, int n_threads, double *out)
         ath_err_clear();
         return ATH_OK;
     }
-    ATH_TRY(time_call(ready, n_threads, false, &seconds));
+    ATH_TRY(time_warm(ready, &seconds));
     *out = ready->site.op->flop(&ready->site) / seconds * 1e-9 / gflops;
     return ATH_OK;
 }
@@ -91,7 +123,9 @@ static double share(double x, double of)
     return of > 0 ? x / of : 0;
 }
 
-static ath_err print_row(const ath_ready *ready, const ath_report *r, const char *pass, double s)
+/* `s` and `copy`: seconds of the call and of a copy of as many bytes beside it. */
+static ath_err print_row(const ath_ready *ready, const ath_report *r, const char *pass, double s,
+                         double copy)
 {
     static peaks peak;
     const ath_setup *at = r->at;
@@ -108,13 +142,13 @@ static ath_err print_row(const ath_ready *ready, const ath_report *r, const char
                    at->threads, peak.gflops, peak.gbs, "op", "case", "dtype", "pass", "ms",
                    "GFLOP/s", "/fma", "/dnnl", "GB/s", "/copy", "algorithm");
     }
-    if (strcmp(pass, "bwd all") != 0) ATH_TRY(share_of_dnnl(ready, at->threads, &of_dnnl));
+    if (strcmp(pass, "bwd all") != 0) ATH_TRY(share_of_dnnl(ready, &of_dnnl));
     printf(r->is_json ? "{\"op\": \"%s\", \"case\": \"%s\", \"dtype\": \"%s\", \"pass\": \"%s\", "
                         "\"ms\": %.6f, \"gflops\": %.3f, \"of_fma\": %.4f, \"of_dnnl\": %.4f, "
                         "\"gbs\": %.3f, \"of_copy\": %.4f, \"algorithm\": \"%s\"}\n"
                       : "%-12s %-26s %-5s %-8s %9.4f %8.2f %5.2f %5.2f %8.2f %5.2f  %s\n",
            at->op->name, at->c->name, ath_dtype_name(at->dtype), pass, s * 1e3, gflops,
-           share(gflops, peak.gflops), of_dnnl, gbs, share(gbs, peak.gbs), algorithm);
+           share(gflops, peak.gflops), of_dnnl, gbs, copy / s, algorithm);
     return ATH_OK;
 }
 
@@ -122,12 +156,12 @@ static ath_err time_pass(ath_trial *t, ath_report *r, ath_pass pass, const char 
                          const ath_how *how)
 {
     ath_ready ready;
-    double seconds = 0;
+    double seconds = 0, copy = 0;
 
     ATH_TRY(ath_ready_init(&ready, t, pass, how));
     ath_ready_fill(&ready);
-    ath_err err = time_call(&ready, how->threads, true, &seconds);
-    if (!err) err = print_row(&ready, r, name, seconds);
+    ath_err err = time_beside_copy(&ready, how->threads, &seconds, &copy);
+    if (!err) err = print_row(&ready, r, name, seconds, copy);
     if (!err) ath_report_check(r, true, "%s", name);
     ath_ready_release(&ready);
     return err;
