@@ -1,6 +1,7 @@
 /*
  * Ranks together: errors of one are everybody's, numbers are gathered, and the exact reduction gives
  * sums, norms and updated parameters with the bits of the tree's definition on any number of ranks;
+ * a number that is not finite, and a rank that says so, are known to all;
  * a rank that fails in the midst of a step leaves nothing in flight. The fast one gives the same sums
  * within rounding, and equal bits on all ranks.
  *
@@ -161,6 +162,14 @@ static void check_not_finite(ath_reduce *r)
         CHECK(!isfinite(norm));
     }
     leaf[L_MAX - 1][60000] = kept;
+    /* a rank says so, though its gradient shows nothing; the next step begins anew */
+    for (int32_t rank = 0; rank <= ath_dist_size(); rank++) {
+        CHECK_OK(ath_reduce_begin(r, L_MAX));
+        ath_err err = run_leaves(r, L_MAX);
+        if (rank == ath_dist_rank()) ath_reduce_spoil(r);
+        CHECK_OK(ath_reduce_finish(r, err, &norm));
+        CHECK((isfinite(norm) != 0) == (rank == ath_dist_size()));
+    }
 }
 
 /* The last rank fails at each of its leaves in turn; everybody hears it; the next step is whole. */

@@ -32,13 +32,13 @@ struct ath_reduce {
     float *parts;       /* the memory of all parts */
     float *inbox;       /* [n_inbox][n_own]: nodes of others, slices of this rank */
     float *sum;         /* [n_own] */
-    double *own_square; /* of each block of this rank's slices, buckets in order */
+    double *own_square; /* 0, or NaN to spoil the step; of each block of this rank's slices */
     double *square;     /* of all ranks', rank after rank */
     int64_t *square_at; /* [size + 1]: where a rank's begin */
     int64_t *square_next;
     ath_exchange *exchange;
     /* of the step */
-    bool is_open;
+    bool is_open, is_spoiled;
     int32_t n_leaves, leaf;
     int32_t n_handed; /* fast: buckets that the library sums, in their order */
     int32_t n_nodes, n_mine, n_theirs;
@@ -119,7 +119,7 @@ static ath_err make_buckets(ath_reduce *r, const ath_reduce_opts *opts)
                  i, b->count, INT_MAX);
         cut_bucket(r, b, r->slices + (int64_t)i * r->size * 2);
     }
-    for (int32_t rank = 0; rank < r->size; rank++) r->square_at[rank + 1] += r->square_at[rank];
+    for (int32_t rank = 0; rank < r->size; rank++) r->square_at[rank + 1] += r->square_at[rank] + 1;
     return ATH_OK;
 }
 
@@ -281,6 +281,7 @@ ath_err ath_reduce_begin(ath_reduce *r, int32_t n_leaves)
     ath_reduce_leaves(r, &first, &end);
     r->leaf = first;
     r->is_open = true;
+    r->is_spoiled = false;
     r->n_handed = 0;
     for (int32_t i = 0; i < r->n_buckets; i++) {
         r->buckets[i].n_left = end - first;
@@ -337,6 +338,11 @@ ath_err ath_reduce_hook(void *context, int32_t i_bucket, void *grads, int64_t co
     return ath_reduce_add(r, r->leaf, i_bucket, grads);
 }
 
+void ath_reduce_spoil(ath_reduce *r)
+{
+    r->is_spoiled = true;
+}
+
 static ath_err finish_tree(ath_reduce *r, int32_t i_bucket)
 {
     const bucket *b = &r->buckets[i_bucket];
@@ -369,12 +375,13 @@ static ath_err finish_bucket(ath_reduce *r, int32_t i_bucket, double **square)
     return ATH_OK;
 }
 
-/* All blocks in the order of the gradient, whoever summed them. */
+/* All blocks in the order of the gradient, whoever summed them; and what a rank spoils. */
 static double add_squares(ath_reduce *r)
 {
     double sum = 0;
 
     memcpy(r->square_next, r->square_at, (size_t)r->size * sizeof *r->square_at);
+    for (int32_t rank = 0; rank < r->size; rank++) sum += r->square[r->square_next[rank]++];
     for (int32_t i = 0; i < r->n_buckets; i++)
         for (int32_t rank = 0; rank < r->size; rank++)
             for (int64_t k = blocks_of(r->buckets[i].n[rank]); k > 0; k--)
@@ -389,6 +396,7 @@ ath_err ath_reduce_finish(ath_reduce *r, ath_err err, double *norm)
     ATH_ASSERT(r->is_open);
     ath_stage_enter(ATH_STAGE_REDUCE);
     r->is_open = false;
+    *square++ = r->is_spoiled ? (double)NAN : 0;
     /* A rank that failed sends what it has: the others wait for it, and nothing stays in flight. */
     for (int32_t i = 0; i < r->n_buckets; i++) {
         bucket *b = &r->buckets[i];

@@ -53,11 +53,15 @@ ATH_MUST ath_err ath_reduce_add(ath_reduce *reduce, int32_t leaf, int32_t bucket
 void ath_reduce_set_leaf(ath_reduce *reduce, int32_t leaf);
 ATH_MUST ath_err ath_reduce_hook(void *context, int32_t bucket, void *grads, int64_t count);
 
+/* The step is not to count, as if a number of its gradient were not finite: for what this rank sees in
+ * no gradient. Holds until the next begin. */
+void ath_reduce_spoil(ath_reduce *reduce);
+
 /*
  * Ends the step's sums. `err` is this rank's outcome so far: where any rank failed, all get its error
  * (ath_dist_agree), whatever was not added is left out, and the next step may begin. Else `*norm` is
  * the norm of the whole gradient, the same bits everywhere (and for any number of ranks, if exact): not
- * finite if any number of the gradient is not.
+ * finite if any number of the gradient is not, or any rank spoiled the step.
  */
 ATH_MUST ath_err ath_reduce_finish(ath_reduce *reduce, ath_err err, double *norm);
 
