@@ -345,6 +345,7 @@ static ath_err read_losses(ath_trainer *t, const program *p, const ath_micro_in 
             sum += d * d;
         }
         losses[k] = sum / (double)each;
+        if (!isfinite(losses[k])) ath_reduce_spoil(t->reduce);
     }
     return ATH_OK;
 }

@@ -86,7 +86,7 @@ typedef struct ath_trainer_rates {
 } ath_trainer_rates;
 typedef struct ath_trainer_step {
     double norm;  /* of the gradient before clipping; the same on all ranks */
-    bool skipped; /* it was not finite: nothing was changed, on any rank */
+    bool skipped; /* it was not finite, or some loss: nothing was changed, on any rank */
 } ath_trainer_step;
 /* `err` is this rank's outcome so far: where any rank failed, all get its error and nothing changes. */
 ATH_MUST ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err,
