@@ -4,11 +4,11 @@
 #include <string.h>
 
 /* What changes no bit of the weights: how often things are saved and drawn, where they lie,
- * how long a rank is waited for. */
+ * how long a rank is waited for, how often memory is looked at. */
 bool ath_job_is_free(const char *key)
 {
-    static const char *const free_keys[] = {"save", "sample", "out", "data.cache",
-                                            "train.watch_seconds"};
+    static const char *const free_keys[] = {
+        "save", "sample", "out", "data.cache", "train.watch_seconds", "train.digest_every"};
 
     for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++) {
         const size_t n = strlen(free_keys[i]);

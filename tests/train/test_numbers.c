@@ -6,18 +6,24 @@
  * moments keep their bits, and the step is no update. Training goes on afterwards as if none of it had
  * been, which run.sh compares with one rank's.
  *
+ * A bit that flips in the memory of one rank, in a trained weight or a frozen one, is found at the next
+ * step or within digest_every steps, before an update, and the rank is named on all; in the average its
+ * digest is unlike the other ranks'. Put back, training goes on. Of unequal digests those unlike the
+ * most are named, and all where none is of the most.
+ *
  *     test_numbers RANKS REFERENCE_FOLDER [all]
  */
 #include "core/mem.h"
 #include "tests/harness.h"
 #include "tests/train/feed.h"
 #include "worker/dist/dist.h"
+#include "worker/run/replicas.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_LEAVES = 4, N_SAMPLES = 5, PATH = 256 };
+enum { N_LEAVES = 4, N_SAMPLES = 5, DIGEST_EVERY = 3, N_FLIPS = 5, PATH = 256 };
 
 static ath_st *base;
 static const ath_lora lora = {.rank = 2, .alpha = 2};
@@ -69,6 +75,7 @@ static ath_err create(const ath_lora *adapter, ath_trainer **out)
                                    .eps = 1e-8,
                                    .weight_decay = 0.01,
                                    .ema_decay = 0.5,
+                                   .digest_every = DIGEST_EVERY,
                                    .seed = 7,
                                    .load = feed_load,
                                    .load_context = base};
@@ -206,6 +213,162 @@ static void train(const ath_lora *adapter, bool on_each, const char *name)
     ath_trainer_destroy(&t);
 }
 
+/* ---- bits that flip ---- */
+
+static void flip(void *bytes, int64_t at, int bit)
+{
+    ((uint8_t *)bytes)[at + bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
+/* All ranks say which one it is. */
+static void check_named(int32_t rank, const char *what)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "in the memory of rank %d %s", rank, what);
+    CHECK_HAS(ath_err_text(), text);
+}
+
+/* Weights, trained: some of them, each bit of a number in turn. The next step refuses. */
+static void flip_trained(ath_trainer *t, int32_t rank)
+{
+    const ath_plan_param *p = NULL;
+    const int32_t n = ath_trainer_params(t, &p), n_ranks = ath_dist_size();
+    ath_trainer_state s = {0};
+    ath_trainer_step out;
+
+    CHECK_OK(ath_trainer_collect(t, &s));
+    for (int32_t i = rank; i < n; i += 11) {
+        const int64_t at = p[i].offset + (i % 2 ? 0 : ath_desc_count(&p[i].desc) - 1);
+        const int bit = i % 32;
+        if (rank == ath_dist_rank()) flip(s.value, 4 * at, bit);
+        CHECK_ERR(run_step(t, 9, n_ranks, -1, &out), ATH_EPEER);
+        check_named(rank, "the trained weights changed");
+        if (rank == ath_dist_rank()) flip(s.value, 4 * at, bit);
+    }
+}
+
+/* Frozen ones, plain and packed, of this rank: where it runs other shapes it holds other packings. */
+static ath_buf frozen_block(ath_trainer *t, int32_t part, const char **name)
+{
+    ath_weights *w = ath_trainer_weights(t);
+    ath_buf b = {0};
+    int32_t n = 0;
+
+    while (ath_weights_block(w, n, name, &b)) n++;
+    CHECK(n > 50);
+    for (int32_t i = n * part / N_FLIPS; ath_weights_block(w, i, name, &b) && !b.address;) i++;
+    CHECK(b.address);
+    return b;
+}
+
+/* Within so many steps. */
+static void flip_frozen(ath_trainer *t, int32_t rank)
+{
+    ath_trainer_step out;
+
+    for (int32_t part = 0; part < N_FLIPS; part++) {
+        const char *name = NULL;
+        const ath_buf b = frozen_block(t, part, &name);
+        const int64_t at = (int64_t)b.bytes / 2;
+        ath_err err = ATH_OK;
+        if (rank == ath_dist_rank()) flip(b.address, at, part);
+        for (int32_t k = 0; k < DIGEST_EVERY && !err; k++)
+            err = run_step(t, 9, ath_dist_size(), rank, &out); /* which changes nothing */
+        CHECK_ERR(err, ATH_EPEER);
+        check_named(rank, "the weights of ");
+        if (rank != ath_dist_rank()) continue;
+        CHECK_HAS(ath_err_text(), name);
+        flip(b.address, at, part);
+    }
+}
+
+/* What the ranks' averages say, as the record of a step does. */
+static ath_err compare_averages(const ath_trainer *t)
+{
+    const ath_hash own = ath_trainer_average_digest(t);
+    const double word[2] = {(double)(uint32_t)own.lo, (double)(uint32_t)own.hi};
+    double all[2 * N_LEAVES];
+    ath_hash of[N_LEAVES];
+
+    ATH_TRY(ath_dist_gather(word, 2, all, (int64_t)2 * ath_dist_size()));
+    for (int32_t k = 0; k < ath_dist_size(); k++)
+        of[k] = (ath_hash){(uint64_t)all[2 * k], (uint64_t)all[2 * k + 1]};
+    return ath_replicas_check(9, "an average", of, ath_dist_size());
+}
+
+static void flip_average(ath_trainer *t, int32_t rank)
+{
+    const ath_plan_param *p = NULL;
+    ath_trainer_state s = {0};
+    char text[64];
+
+    CHECK_OK(ath_trainer_collect(t, &s));
+    const int32_t n = ath_trainer_params(t, &p);
+    const int64_t at = 4 * p[n / 2].offset;
+    CHECK_OK(compare_averages(t));
+    if (rank == ath_dist_rank()) flip(s.average, at, 3 + rank);
+    if (ath_dist_size() > 1) CHECK_ERR(compare_averages(t), ATH_EPEER);
+    snprintf(text, sizeof text, "rank %d: an average unlike", rank);
+    if (ath_dist_size() > 2) CHECK_HAS(ath_err_text(), text);
+    if (rank == ath_dist_rank()) flip(s.average, at, 3 + rank);
+}
+
+static void check_flips(void)
+{
+    ath_trainer *t = NULL;
+    ath_trainer_step out;
+    char text[ATH_HASH_TEXT];
+
+    ath_test_begin("flipped bits");
+    CHECK_OK(create(&lora, &t));
+    if (!t) return;
+    for (int32_t step = 0; step < 2; step++) CHECK_OK(run_step(t, step, N_LEAVES, -1, &out));
+    const before was = look(t);
+    for (int32_t rank = 0; rank < ath_dist_size(); rank++) {
+        flip_trained(t, rank);
+        flip_frozen(t, rank);
+        flip_average(t, rank);
+    }
+    const before is = look(t);
+    CHECK(ath_hash_is_equal(is.digest, was.digest));
+    for (int32_t step = 2; step < 4; step++) CHECK_OK(run_step(t, step, N_LEAVES, -1, &out));
+    CHECK(ath_hash_is_equal(out.digest, ath_trainer_digest(t)));
+    if (ath_dist_rank() == 0)
+        printf("flipped and put back: digest %s\n", ath_hash_print(out.digest, text));
+    ath_trainer_destroy(&t);
+}
+
+/* ---- who is odd ---- */
+
+static void check_odd(const char *digests, const char *says)
+{
+    ath_hash of[16];
+    const int32_t n = (int32_t)strlen(digests);
+
+    for (int32_t k = 0; k < n; k++) of[k] = (ath_hash){1, (uint64_t)digests[k]};
+    const ath_err err = ath_replicas_check(4, "weights", of, n);
+    CHECK(err == (*says ? ATH_EPEER : ATH_OK));
+    if (*says) CHECK_HAS(ath_err_text(), says);
+}
+
+static void check_replicas(void)
+{
+    ath_test_begin("who is odd");
+    check_odd("a", "");
+    check_odd("aaaa", "");
+    check_odd("baa", "step 4: rank 0: weights unlike the other 2 ranks'");
+    check_odd("aba", "step 4: rank 1: weights unlike the other 2");
+    check_odd("aab", "step 4: rank 2: weights unlike the other 2");
+    check_odd("babaa", "ranks 0, 2: weights unlike the other 3");
+    check_odd("bacaa", "ranks 0, 2: weights unlike the other 3");
+    check_odd("ab", "ranks 0, 1 hold weights unlike each other's");
+    check_odd("abc", "ranks 0, 1, 2 hold weights unlike each other's");
+    check_odd("aabb", "ranks 0, 1, 2, 3 hold weights");
+    check_odd("abcdefghijk", "ranks 0, 1, 2, 3, 4, 5, 6, 7 and 3 more hold");
+    check_odd("aaaaaaaabbb", "ranks 8, 9, 10: weights unlike the other 8");
+}
+
 int main(int argc, char **argv)
 {
     char path[PATH];
@@ -221,6 +384,8 @@ int main(int argc, char **argv)
     ATH_ASSERT(!ath_st_open(path, &base));
     train(&lora, true, "adapter");
     train(NULL, argc == 4, "networks");
+    check_flips();
+    check_replicas();
     ath_st_close(&base);
     const int code = ath_test_end();
     ath_dist_finalize();

@@ -30,6 +30,12 @@ ATH_MUST ath_err ath_weights_put(ath_weights *weights, const char *name, ath_des
 bool ath_weights_has(const ath_weights *weights, const char *name);
 /* Device bytes held, packings included. */
 size_t ath_weights_bytes(const ath_weights *weights);
+/* The i-th block of bytes that is held, plain or packed, and whose it is; false behind the last. One that
+ * is given back has no bytes. */
+bool ath_weights_block(const ath_weights *weights, int32_t i, const char **name, ath_buf *out);
+/* Compares all blocks with what they were when they were first looked at: the name of one that changed
+ * though nobody put it, or NULL. For devices whose memory the host reads. */
+const char *ath_weights_look(ath_weights *weights);
 
 /* Puts frozen parameter `p`, if it knows it, always with the same values. Called when an exec is
  * created for what is missing, one after another, so that a model is never held twice. */

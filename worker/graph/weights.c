@@ -1,12 +1,20 @@
 #include "core/arena.h"
+#include "core/hash.h"
 #include "core/mem.h"
 #include "worker/graph/exec_private.h"
 #include <string.h>
 
+/* What a block had when it was first looked at; not known once somebody put it. */
+typedef struct seen {
+    ath_hash digest;
+    bool is_known;
+} seen;
+
 typedef struct entry {
     const char *name;
     ath_desc desc;
-    ath_buf plain;    /* {0}: given back, its packings serve */
+    ath_buf plain; /* {0}: given back, its packings serve */
+    seen seen;
     bool is_drawable; /* the source can put the same values again */
 } entry;
 
@@ -14,6 +22,7 @@ typedef struct packed {
     int32_t entry;
     uint64_t key;
     ath_buf bytes;
+    seen seen;
 } packed;
 
 struct ath_weights {
@@ -179,6 +188,7 @@ static ath_err remake(ath_weights *w, packed *p, bool *gone)
             if (have->key != p->key ||
                 strcmp(plan->frozen[have->frozen].name, w->entries[p->entry].name) != 0)
                 continue;
+            p->seen.is_known = false;
             return make_pack(w, p, plan, have);
         }
     }
@@ -200,6 +210,7 @@ static ath_err replace(ath_weights *w, int32_t i, const ath_desc *desc, ath_dtyp
         ATH_TRY(ath_buf_create(w->device, ath_desc_bytes(desc), e->name, &e->plain));
     ATH_TRY(upload(w, e->plain, desc, dtype, host));
     e->is_drawable = w->is_drawing;
+    e->seen.is_known = false;
     for (int32_t k = w->n_packs - 1; k >= 0 && !w->is_drawing; k--) {
         bool gone = false;
         if (w->packs[k].entry == i) ATH_TRY(remake(w, &w->packs[k], &gone));
@@ -221,6 +232,34 @@ void ath_weights_draw_from(ath_weights *weights, ath_weights_source_fn *source, 
 {
     weights->source = source;
     weights->source_context = context;
+}
+
+/* ---- what it holds, and held ---- */
+
+bool ath_weights_block(const ath_weights *w, int32_t i, const char **name, ath_buf *out)
+{
+    if (i >= w->n_entries + w->n_packs) return false;
+    const bool is_plain = i < w->n_entries;
+    const packed *p = is_plain ? NULL : &w->packs[i - w->n_entries];
+
+    *name = w->entries[is_plain ? i : p->entry].name;
+    *out = is_plain ? w->entries[i].plain : p->bytes;
+    return true;
+}
+
+const char *ath_weights_look(ath_weights *w)
+{
+    const char *name = NULL, *changed = NULL;
+    ath_buf b = {0};
+
+    for (int32_t i = 0; ath_weights_block(w, i, &name, &b); i++) {
+        seen *s = i < w->n_entries ? &w->entries[i].seen : &w->packs[i - w->n_entries].seen;
+        if (!b.address) continue;
+        const ath_hash now = ath_hash_of(b.address, b.bytes);
+        if (!s->is_known) *s = (seen){now, true};
+        if (!ath_hash_is_equal(s->digest, now)) changed = name;
+    }
+    return changed;
 }
 
 /* ---- what a plan wants ---- */

@@ -5,15 +5,25 @@
 #include "core/time.h"
 #include "worker/dist/dist.h"
 #include "worker/dist/tree.h"
+#include "worker/run/replicas.h"
 #include "worker/run/run_private.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 /* What a rank tells beside loss and time of each of its samples, behind them. A digest goes in four
  * pieces, which doubles hold exactly. */
-enum { SECONDS, BUSY, LOAD, CANCELED, STATE_DUE, DIGEST, N_FACTS = DIGEST + 4, N_BANDS = 10 };
+enum {
+    SECONDS,
+    BUSY,
+    LOAD,
+    CANCELED,
+    STATE_DUE,
+    DIGEST,
+    AVERAGE = DIGEST + 4,
+    N_FACTS = AVERAGE + 4
+};
+enum { N_BANDS = 10 };
 
 #define SET(m, field, value) ((m)->has_##field = true, (m)->field = (value))
 
@@ -191,17 +201,19 @@ static void add_up(account *a)
     }
 }
 
-/* All ranks hold the same weights, or something broke that must not go on. */
-static ath_err check_digests(const account *a)
+/* All ranks hold the same, or something broke that must not go on. */
+static ath_err check_digests(account *a, int at, const char *what)
 {
-    const double *first = a->facts[0] + DIGEST;
+    const int32_t n = ath_dist_size();
+    ath_hash *of = NULL;
 
-    for (int32_t k = 1; k < ath_dist_size(); k++)
-        ATH_NEED(memcmp(a->facts[k] + DIGEST, first, 4 * sizeof *first) == 0, ATH_EPEER,
-                 "step %" PRId64 ": rank %" PRId32
-                 " has other weights than rank 0; its memory or the network is not sound",
-                 a->step->i, k);
-    return ATH_OK;
+    ATH_TRY(ATH_ARENA_NEW(&a->arena, n, &of));
+    for (int32_t k = 0; k < n; k++) {
+        uint8_t bytes[sizeof *of];
+        get_digest(a->facts[k] + at, bytes);
+        memcpy(&of[k], bytes, sizeof bytes);
+    }
+    return ath_replicas_check(a->step->i, what, of, n);
 }
 
 /* A rank waits for the slowest. */
@@ -253,7 +265,8 @@ static ath_err fill_step(account *a)
     ATH_TRY(ATH_ARENA_NEW(&a->arena, ath_dist_size(), &a->facts));
     ATH_TRY(ATH_ARENA_NEW(&a->arena, 16, &digest));
     add_up(a);
-    ATH_TRY(check_digests(a));
+    ATH_TRY(check_digests(a, DIGEST, "weights"));
+    ATH_TRY(check_digests(a, AVERAGE, "an average of the weights"));
     get_digest(a->facts[0] + DIGEST, digest);
     SET(m, step, (uint64_t)s->i);
     SET(m, epoch, s->epoch->epoch);
@@ -319,7 +332,9 @@ ath_err ath_record_step(ath_run *r, const ath_run_step *s)
     fact[LOAD] = s->load_seconds;
     fact[CANCELED] = r->opts->cancel && ath_cancel_is_set(r->opts->cancel);
     fact[STATE_DUE] = ath_dist_rank() == 0 && ath_state_is_due(r);
-    put_digest(ath_trainer_digest(r->trainer), fact + DIGEST);
+    const bool looks = s->i % r->opts->job->train->digest_every == 0;
+    put_digest(s->done.digest, fact + DIGEST);
+    put_digest(looks ? ath_trainer_average_digest(r->trainer) : (ath_hash){0}, fact + AVERAGE);
     ATH_TRY(ath_dist_gather(r->own, s->n_own * PER_SAMPLE + N_FACTS, r->all, n_all));
     const double *at = r->all;
     r->is_state_due = false;

@@ -135,6 +135,7 @@ static ath_err make_trainer(ath_run *r)
         .clip_skip = (int32_t)job->train->clip_skip,
         .n_chunks = (int32_t)(job->train->tokens / 75),
         .n_leaves_max = (int32_t)r->opts->plan->micros_per_step,
+        .digest_every = job->train->digest_every,
         .reduces_fast = job->train->reduce == ATHANOR__TRAIN__REDUCE__FAST,
         .max_norm = job->train->max_norm,
         .beta1 = o->beta1,

@@ -207,6 +207,10 @@ static ath_err begin(ath_run *r, ath_trainer_state *s, int64_t n_done, ath_state
                                   .n_losses = r->n_losses,
                                   .loss_sum = r->loss_sum,
                                   .is_pinned = why == ATH_STATE_PINNED}};
+    ATH_NEED(
+        ath_hash_is_equal(c.facts.digest, s->digest), ATH_EPEER,
+        "rank 0: the trained weights in its memory changed by themselves since the last step; no "
+        "checkpoint is made of them, athanor resume goes on from the one before");
     ath_err err = boss->sync ? boss->sync(boss->context) : ATH_OK;
 
     if (err) return why == ATH_STATE_LAST ? err : bear(r, "no_checkpoint_for_the_curve", err);

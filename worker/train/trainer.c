@@ -29,6 +29,8 @@ struct ath_trainer {
     ath_reduce *reduce;
     ath_optimizer *optimizer;
     float *average;      /* of the whole slab; NULL: none is kept */
+    ath_hash left;       /* the values' digest when they were last changed */
+    int64_t n_finished;  /* steps of this trainer */
     ath_moments moments; /* of the whole slab, on rank 0, where they were collected */
     ath_buf arena;       /* for the largest program */
     program *programs;
@@ -104,6 +106,7 @@ static ath_err make_local(ath_trainer *t)
     ATH_TRY(ath_slab_create(t->device, t->layout, &t->slab));
     ATH_TRY(t->opts.load(t->opts.load_context, t->layout, t->weights, t->slab));
     ATH_TRY(init_adapters(t));
+    t->left = ath_trainer_digest(t);
     if (t->opts.ema_decay == 0) return ATH_OK;
     ATH_TRY(ath_mem_new(slab_bytes(t), 1, "average of the parameters", (void **)&t->average));
     memcpy(t->average, values_of(t), slab_bytes(t));
@@ -362,6 +365,22 @@ ath_err ath_trainer_micro(ath_trainer *trainer, int32_t leaf, const ath_micro_in
     return read_losses(trainer, p, in, losses);
 }
 
+/* What of this rank's memory changed by itself. */
+static ath_err check_memory(ath_trainer *t)
+{
+    const int64_t every = t->opts.digest_every;
+    const char *name = NULL;
+
+    if (every > 0 && t->n_finished++ % every == 0) name = ath_weights_look(t->weights);
+    const bool holds = ath_hash_is_equal(ath_trainer_digest(t), t->left);
+    ATH_NEED(holds && !name, ATH_EPEER,
+             "in the memory of rank %" PRId32
+             " %s%s changed by themselves: its machine is not sound; "
+             "test or leave it out, and go on with athanor resume",
+             ath_dist_rank(), holds ? "the weights of " : "the trained weights", holds ? name : "");
+    return ATH_OK;
+}
+
 ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_rates *rates,
                            ath_trainer_step *out)
 {
@@ -369,11 +388,15 @@ ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_
     const ath_ema_opts ema = {.decay = t->opts.ema_decay};
 
     *out = (ath_trainer_step){0};
+    if (!err) err = check_memory(t);
     ATH_TRY(ath_reduce_finish(t->reduce, err, &out->norm));
+    out->digest = t->left;
     out->skipped = !isfinite(out->norm);
     if (out->skipped) return ATH_OK;
     ath_stage_enter(ATH_STAGE_UPDATE);
-    ATH_TRY(ath_optimizer_step(t->optimizer, out->norm, rates));
+    err = ath_optimizer_step(t->optimizer, out->norm, rates);
+    out->digest = t->left = ath_trainer_digest(t);
+    ATH_TRY(err);
     if (t->average)
         ath_ema_update(ath_ema_decay(&ema, ath_optimizer_n_done(t->optimizer)),
                        (int64_t)(slab_bytes(t) / sizeof(float)), values_of(t), t->average);
@@ -385,6 +408,11 @@ ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_
 ath_hash ath_trainer_digest(const ath_trainer *trainer)
 {
     return ath_hash_of(values_of(trainer), slab_bytes(trainer));
+}
+
+ath_hash ath_trainer_average_digest(const ath_trainer *trainer)
+{
+    return trainer->average ? ath_hash_of(trainer->average, slab_bytes(trainer)) : (ath_hash){0};
 }
 
 int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **out)
@@ -423,6 +451,7 @@ ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
     ATH_TRY(ath_dist_agree(make_moments(t)));
     ATH_TRY(ath_optimizer_collect(t->optimizer, &t->moments));
     *out = (ath_trainer_state){.n_updates = ath_optimizer_n_done(t->optimizer),
+                               .digest = t->left,
                                .value = ath_slab_part_of(t->slab, ATH_VALUE).address,
                                .average = t->average,
                                .moment1 = t->moments.first,
@@ -436,6 +465,7 @@ ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
 
     ATH_TRY(ath_dist_share(&n_updates, sizeof n_updates));
     ATH_TRY(ath_dist_share(ath_slab_part_of(t->slab, ATH_VALUE).address, slab_bytes(t)));
+    t->left = ath_trainer_digest(t);
     if (t->average) ATH_TRY(ath_dist_share(t->average, slab_bytes(t)));
     return ath_optimizer_restore(t->optimizer, &t->moments, n_updates);
 }

@@ -46,8 +46,9 @@ typedef struct ath_trainer_opts {
     bool reduces_fast;             /* by the library: the bits depend on the ranks (reduce.h) */
     double max_norm;               /* 0: no clipping */
     double beta1, beta2, eps, weight_decay;
-    double ema_decay; /* 0: no average is kept */
-    uint64_t seed;    /* of the adapter's first values */
+    double ema_decay;     /* 0: no average is kept */
+    int64_t digest_every; /* steps between two looks at the frozen weights; 0: none */
+    uint64_t seed;        /* of the adapter's first values */
     ath_trainer_load_fn *load;
     void *load_context; /* borrowed until destroy */
 } ath_trainer_opts;
@@ -85,15 +86,21 @@ typedef struct ath_trainer_rates {
     double unet, text;
 } ath_trainer_rates;
 typedef struct ath_trainer_step {
-    double norm;  /* of the gradient before clipping; the same on all ranks */
-    bool skipped; /* it was not finite, or some loss: nothing was changed, on any rank */
+    double norm;     /* of the gradient before clipping; the same on all ranks */
+    bool skipped;    /* it was not finite, or some loss: nothing was changed, on any rank */
+    ath_hash digest; /* ath_trainer_digest */
 } ath_trainer_step;
-/* `err` is this rank's outcome so far: where any rank failed, all get its error and nothing changes. */
+/* `err` is this rank's outcome so far: where any rank failed, all get its error and nothing changes.
+ * EPEER, naming the rank, where its trained parameters are not those that the last step left, or frozen
+ * weights not those that they were: an update would hide it, for a rank takes most of its numbers from
+ * the others and gives them its own. */
 ATH_MUST ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err,
                                     const ath_trainer_rates *rates, ath_trainer_step *out);
 
 /* Of all trainable parameters as they are now: equal on all ranks, and for any number of them. */
 ath_hash ath_trainer_digest(const ath_trainer *trainer);
+/* The same of their average, which no update mends; {0} where none is kept. */
+ath_hash ath_trainer_average_digest(const ath_trainer *trainer);
 
 /* The trainable parameters by name, in the slab's order; the list is valid until destroy. */
 int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **out);
@@ -109,6 +116,7 @@ ATH_MUST ath_err ath_trainer_value(const ath_trainer *trainer, const char *name,
  */
 typedef struct ath_trainer_state {
     int64_t n_updates;        /* of the optimizer: steps that were not skipped */
+    ath_hash digest;          /* of the values as the last step, or restore, left them */
     float *value, *average;   /* NULL: no average is kept */
     float *moment1, *moment2; /* NULL on other ranks */
 } ath_trainer_state;
