@@ -3,12 +3,18 @@
 
 #include <string.h>
 
-/* What changes no bit of the weights: how often things are saved and drawn, where they lie,
- * how long a rank is waited for, how often memory is looked at. */
+/* What changes no bit of the weights: how often things are saved and drawn, where they lie, how long a
+ * rank is waited for, how often memory is looked at. And what is done once no step succeeds. */
 bool ath_job_is_free(const char *key)
 {
-    static const char *const free_keys[] = {
-        "save", "sample", "out", "data.cache", "train.watch_seconds", "train.digest_every"};
+    static const char *const free_keys[] = {"save",
+                                            "sample",
+                                            "out",
+                                            "data.cache",
+                                            "train.watch_seconds",
+                                            "train.skip_limit",
+                                            "train.rollback_rate",
+                                            "train.digest_every"};
 
     for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++) {
         const size_t n = strlen(free_keys[i]);

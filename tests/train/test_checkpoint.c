@@ -53,7 +53,8 @@ static ath_err save(const char *where, int64_t step, bool is_pinned, int64_t kee
                                         .digest = {3, UINT64_C(0xfedcba9876543210)},
                                         .n_losses = 4,
                                         .loss_sum = 0.1 * (double)step,
-                                        .is_pinned = is_pinned},
+                                        .is_pinned = is_pinned,
+                                        .rate_factor = step == 5 ? 1 : 0.5},
                               .job = (const uint8_t *)job,
                               .job_bytes = sizeof job,
                               .n_tensors = 2,
@@ -80,6 +81,7 @@ static ath_err load(const char *where, int64_t step)
     CHECK_BITS(a, small, sizeof a);
     CHECK_BITS(b, large, sizeof b);
     CHECK(facts->n_done == step && facts->n_updates == step - 1 && facts->n_skipped == 1);
+    CHECK(facts->rate_factor == (step == 5 ? 1 : 0.5)); /* 5: of a file that does not say */
     CHECK(facts->n_losses == 4 && facts->loss_sum == 0.1 * (double)step);
     CHECK(facts->plan.lo == 1 && facts->plan.hi == 2 && facts->digest.lo == 3);
     CHECK(facts->digest.hi == UINT64_C(0xfedcba9876543210));
@@ -154,6 +156,10 @@ static void check_keeping(void)
     CHECK(!is_there("kept/step-00000014.manifest") && is_there("kept/step-00000016.manifest"));
     CHECK(is_there("kept/.step-notes.tmp") && is_there("kept/step-000000013.manifest"));
     CHECK(newest(kept) == 16);
+    /* in another way it gives up those, too */
+    CHECK_OK(ath_checkpoint_drop_later(kept, 13));
+    CHECK(newest(kept) == 13 && !is_there("kept/step-00000016.h5"));
+    CHECK(is_there("kept/step-00000010.manifest"));
 }
 
 /* ---- damage ---- */

@@ -520,14 +520,15 @@ static void check_changes(void)
 {
     static const char was[] = "name = 'a'\n[model]\nbase = 'm'\n[data]\ntrain = 't'\n"
                               "[train]\nsteps = 5\n[[sample]]\nprompt = 'x'\n";
-    static const char *const sets[] = {"train.steps=6", "save.keep=3", "data.train=u"};
+    static const char *const sets[] = {"train.steps=6", "save.keep=3", "data.train=u",
+                                       "train.rollback_rate=0"};
     Athanor__Job *a = NULL, *b = NULL;
     ath_str text = {0};
 
     ath_test_begin("changes");
     CHECK_OK(ath_job_read_text(was, sizeof was - 1, "a.toml", NULL, 0, &a));
     CHECK_OK(ath_job_read_text(was, sizeof was - 1 - sizeof "[[sample]]\nprompt = 'x'\n" + 1,
-                               "a.toml", sets, 3, &b));
+                               "a.toml", sets, 4, &b));
     if (a && b) {
         CHECK_OK(ath_job_changes(a, a, note_change, &text));
         CHECK(text.n == 0);
@@ -535,6 +536,7 @@ static void check_changes(void)
         CHECK_HAS(ath_str_text(&text), "! data.train: \"t\", \"u\"\n");
         CHECK_HAS(ath_str_text(&text), "! train.steps: 5, 6\n");
         CHECK_HAS(ath_str_text(&text), "\nsave.keep: 2, 3\n");
+        CHECK_HAS(ath_str_text(&text), "\ntrain.rollback_rate: 0.5, 0.0\n");
         CHECK_HAS(ath_str_text(&text), "\nsample: \n[[sample]]\nprompt = \"x\"");
     }
     CHECK(!ath_job_is_free("saves") && !ath_job_is_free("name") && ath_job_is_free("save.dtype"));

@@ -50,6 +50,7 @@ static ath_err put_facts(ath_h5 *h5, const ath_checkpoint_facts *f)
     FACTS_MAP(PUT)
 #undef PUT
     ATH_TRY(ath_h5_note_real(h5, "", "loss_sum", f->loss_sum));
+    ATH_TRY(ath_h5_note_real(h5, "", "rate_factor", f->rate_factor));
     ATH_TRY(ath_h5_note_text(h5, "", "plan", ath_hash_print(f->plan, text)));
     return ath_h5_note_text(h5, "", "digest", ath_hash_print(f->digest, text));
 }
@@ -62,6 +63,17 @@ static ath_err get_hash(ath_h5 *h5, const char *path, const char *key, ath_hash 
     const bool is_hash = ath_hash_parse(text, out);
     ath_mem_free(&text);
     ATH_NEED(is_hash, ATH_EFORMAT, "%s: \"%s\" is no digest", path, key);
+    return ATH_OK;
+}
+
+/* What came later than version 1 of the format; EMISSING is no error. */
+static ath_err get_rate_factor(ath_h5 *h5, double *out)
+{
+    const ath_err err = ath_h5_get_real(h5, "", "rate_factor", out);
+
+    if (err != ATH_EMISSING) return err;
+    ath_err_clear();
+    *out = 1;
     return ATH_OK;
 }
 
@@ -80,6 +92,7 @@ static ath_err get_facts(ath_h5 *h5, const char *path, ath_checkpoint_facts *f)
     FACTS_MAP(GET)
 #undef GET
     ATH_TRY(ath_h5_get_real(h5, "", "loss_sum", &f->loss_sum));
+    ATH_TRY(get_rate_factor(h5, &f->rate_factor));
     ATH_TRY(get_hash(h5, path, "plan", &f->plan));
     return get_hash(h5, path, "digest", &f->digest);
 }
@@ -346,6 +359,16 @@ out:
     if (err) ath_log(ATH_LOG_WARN, "run", ATH_KV("old_checkpoints_not_removed", ath_err_text()));
     if (err) ath_err_clear();
     ath_mem_free(&steps);
+}
+
+ath_err ath_checkpoint_drop_later(const char *folder, int64_t step)
+{
+    int64_t *steps = NULL, n = 0;
+    ath_err err = ath_checkpoint_list(folder, &steps, &n);
+
+    for (int64_t i = 0; !err && i < n && steps[i] > step; i++) err = remove_one(folder, steps[i]);
+    ath_mem_free(&steps);
+    return err;
 }
 
 /* ---- reading ---- */

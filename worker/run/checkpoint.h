@@ -31,7 +31,8 @@ typedef struct ath_checkpoint_facts {
     ath_hash digest;  /* of the parameters (ath_trainer_digest) */
     int64_t n_losses; /* of the epoch at hand so far, for the metadata of exports */
     double loss_sum;
-    int64_t is_pinned; /* never removed */
+    int64_t is_pinned;  /* never removed */
+    double rate_factor; /* of the plan's learning rates; 1 where an older file does not say */
 } ath_checkpoint_facts;
 
 typedef struct ath_checkpoint {
@@ -50,6 +51,9 @@ typedef struct ath_checkpoint {
  * removing failed, that is logged and tried again the next time. */
 ATH_MUST ath_err ath_checkpoint_write(const char *folder, const ath_checkpoint *checkpoint,
                                       int64_t keep);
+
+/* Removes those of later steps, pinned or not: the run goes on from `step` in another way. */
+ATH_MUST ath_err ath_checkpoint_drop_later(const char *folder, int64_t step);
 
 /* The steps with a manifest, newest first; freed with ath_mem_free. A missing folder has none. */
 ATH_MUST ath_err ath_checkpoint_list(const char *folder, int64_t **steps, int64_t *n);

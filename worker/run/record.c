@@ -273,8 +273,8 @@ static ath_err fill_step(account *a)
     SET(m, wall_ns, ath_time_wall_ns());
     SET(m, samples, a->whole.n);
     SET(m, loss, a->whole.sum / a->whole.n);
-    SET(m, unet_rate, plan->unet_rate[s->i]);
-    SET(m, text_encoder_rate, plan->text_encoder_rate[s->i]);
+    SET(m, unet_rate, plan->unet_rate[s->i] * a->run->rate_factor);
+    SET(m, text_encoder_rate, plan->text_encoder_rate[s->i] * a->run->rate_factor);
     SET(m, gradient_norm, s->done.norm);
     SET(m, skipped, s->done.skipped);
     SET(m, digest, ((ProtobufCBinaryData){16, digest}));

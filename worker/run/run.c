@@ -10,8 +10,6 @@
 
 #include <inttypes.h>
 
-enum { SKIPPED_MAX = 10 }; /* steps in a row without a finite gradient: the run is lost */
-
 static double seconds_since(int64_t ns)
 {
     return (double)(ath_time_mono_ns() - ns) * 1e-9;
@@ -57,14 +55,10 @@ static double own_loss(const ath_run *r, const ath_run_step *s)
     return sum / (double)s->n_own;
 }
 
-static ath_err count_skipped(ath_run *r, const ath_run_step *s)
+static void count_skipped(ath_run *r, const ath_run_step *s)
 {
     r->n_skipped = s->done.skipped ? r->n_skipped + 1 : 0;
-    ATH_NEED(r->n_skipped < SKIPPED_MAX, ATH_ENAN,
-             "step %" PRId64 ": the gradient is not finite for the %d-th step in a row; lower the "
-             "learning rate (optimizer.unet_lr) or train with train.mixed = \"f32\"",
-             s->i, SKIPPED_MAX);
-    return ATH_OK;
+    r->is_lost = s->done.skipped && r->n_skipped >= r->opts->job->train->skip_limit;
 }
 
 static ath_err run_step(ath_run *r, const Athanor__Epoch *epoch, int64_t i)
@@ -72,7 +66,8 @@ static ath_err run_step(ath_run *r, const Athanor__Epoch *epoch, int64_t i)
     const Athanor__Plan *plan = r->opts->plan;
     const int64_t micros = (int64_t)plan->micros_per_step;
     const int64_t first = (i - (int64_t)epoch->first_step) * micros, began = ath_time_mono_ns();
-    const ath_trainer_rates rates = {plan->unet_rate[i], plan->text_encoder_rate[i]};
+    const ath_trainer_rates rates = {plan->unet_rate[i] * r->rate_factor,
+                                     plan->text_encoder_rate[i] * r->rate_factor};
     ath_run_step s = {.epoch = epoch, .i = i, .first_micro = first};
 
     ath_stage_step(i);
@@ -88,7 +83,8 @@ static ath_err run_step(ath_run *r, const Athanor__Epoch *epoch, int64_t i)
     ath_stage_enter(ATH_STAGE_RECORD);
     ath_flight_result(own_loss(r, &s), s.done.norm);
     ATH_TRY(ath_record_step(r, &s));
-    return count_skipped(r, &s);
+    count_skipped(r, &s);
+    return ATH_OK;
 }
 
 /* ---- epochs ---- */
@@ -113,7 +109,8 @@ static ath_err save_on_schedule(ath_run *r, int64_t n_done, bool is_epoch_end)
     /* last, so that a run that goes on from it lacks none of these */
     if (is_epoch_end && is_multiple(r->epoch + 1, save->pin_every_epochs))
         return ath_state_save(r, n_done, ATH_STATE_PINNED);
-    return r->is_state_due ? ath_state_save(r, n_done, ATH_STATE_DUE) : ATH_OK;
+    /* not while steps are skipped: it would take the place of one to go back to */
+    return r->is_state_due && r->n_skipped == 0 ? ath_state_save(r, n_done, ATH_STATE_DUE) : ATH_OK;
 }
 
 /* Whether pictures are drawn after that many steps, as save_on_schedule does. */
@@ -173,6 +170,7 @@ static ath_err run_steps(ath_run *r, const Athanor__Epoch *epoch)
     ATH_TRY(ath_dist_agree(ath_loader_begin(r->loader, epoch, first - begin, end - begin)));
     for (int64_t i = first; i < end; i++) {
         ATH_TRY(run_step(r, epoch, i));
+        if (r->is_lost) return ath_run_roll_back(r, i + 1);
         ATH_TRY(save_on_schedule(r, i + 1, i + 1 == end));
         if (r->is_canceled && i + 1 < (int64_t)plan->steps) return stop_early(r, i + 1);
     }
@@ -248,6 +246,7 @@ ath_err ath_run_train(const ath_run_opts *opts)
     ath_run r = {.opts = opts,
                  .began_ns = ath_time_mono_ns(),
                  .began_wall_ns = ath_time_wall_ns(),
+                 .rate_factor = 1,
                  .i_drawn = -1};
     const ath_err err = ath_state_close(&r, train(&r));
 

@@ -31,6 +31,8 @@ typedef struct ath_run {
     int64_t epoch;            /* at hand, from 0 */
     int64_t i_sample;         /* of the epoch's: the first of the step at hand */
     int64_t n_skipped;        /* steps in a row */
+    bool is_lost;             /* too many of them */
+    double rate_factor;       /* of the plan's rates: 1 until the run was rolled back */
     double loss_sum;          /* over the epoch's steps so far */
     int64_t n_losses;         /* steps in it */
     bool is_canceled;         /* on some rank: all end */
@@ -47,6 +49,8 @@ typedef struct ath_run {
 /* ---- setup.c: all ranks; what failed on one is everybody's error ---- */
 ATH_MUST ath_err ath_run_open(ath_run *r);
 void ath_run_close(ath_run *r);
+/* Makes it anew, where it was destroyed. */
+ATH_MUST ath_err ath_run_make_loader(ath_run *r);
 ath_dtype ath_run_dtype(const Athanor__Job *job);
 /* Refuses a device that this program cannot use, and what of a job is not built yet. */
 ATH_MUST ath_err ath_run_check(const Athanor__Job *job);
@@ -96,8 +100,15 @@ ATH_MUST ath_err ath_state_settle(ath_run *r, ath_state_why why);
 ATH_MUST ath_err ath_state_look(ath_run *r);
 /* The steps that were done by the newest good one; 0: there is none. */
 ATH_MUST ath_err ath_state_load(ath_run *r, int64_t *n_done);
+/* The same of the newest good one that lacks an update which was made since: what was made since did not
+ * end well, and is removed. 0: there is none. */
+ATH_MUST ath_err ath_state_go_back(ath_run *r, int64_t *n_done);
 /* Whether time is up; local. */
 bool ath_state_is_due(const ath_run *r);
+
+/* ---- rollback.c: all ranks; within an epoch, which then ends: the run is lost after
+ * `n_done` steps, and goes back once or is ENAN ---- */
+ATH_MUST ath_err ath_run_roll_back(ath_run *r, int64_t n_done);
 
 /* ---- preview.c: all ranks; the job's samples as the model is after `n_done` steps, once each ---- */
 ATH_MUST ath_err ath_preview(ath_run *r, int64_t n_done);

@@ -197,7 +197,7 @@ static ath_err make_text(ath_run *r)
     return ath_job_trains_text(job) ? ATH_OK : ath_text_states_create(&opts, &r->text);
 }
 
-static ath_err make_loader(ath_run *r)
+ath_err ath_run_make_loader(ath_run *r)
 {
     ath_loader_opts opts = {.job = r->opts->job,
                             .plan = r->opts->plan,
@@ -238,7 +238,7 @@ ath_err ath_run_open(ath_run *r)
     log_part("trainer", &since);
     ath_stage_enter(ATH_STAGE_CACHE);
     ATH_TRY(ath_dist_agree(make_text(r)));
-    ATH_TRY(ath_dist_agree(make_loader(r)));
+    ATH_TRY(ath_dist_agree(ath_run_make_loader(r)));
     log_part("loader", &since);
     return ATH_OK;
 }

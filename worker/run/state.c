@@ -206,7 +206,9 @@ static ath_err begin(ath_run *r, ath_trainer_state *s, int64_t n_done, ath_state
                                   .digest = ath_trainer_digest(r->trainer),
                                   .n_losses = r->n_losses,
                                   .loss_sum = r->loss_sum,
+                                  .rate_factor = r->rate_factor,
                                   .is_pinned = why == ATH_STATE_PINNED}};
+
     ATH_NEED(
         ath_hash_is_equal(c.facts.digest, s->digest), ATH_EPEER,
         "rank 0: the trained weights in its memory changed by themselves since the last step; no "
@@ -250,21 +252,33 @@ ath_err ath_state_save(ath_run *r, int64_t n_done, ath_state_why why)
 
 /* ---- going on ---- */
 
-/* The newest that is whole; NULL where there is none at all. */
-static ath_err open_newest(const ath_run *r, const char *folder, ath_checkpoint_file **out)
-{
-    int64_t *steps = NULL, n = 0;
-    ath_err err = ATH_OK;
+static const int64_t ANY_UPDATES = INT64_MAX;
 
-    ATH_TRY(ath_checkpoint_list(folder, &steps, &n));
+/* The newest that is whole and has less than `n_updates`; NULL where there is none. */
+static ath_err find_newest(const ath_run *r, const int64_t *steps, int64_t n, int64_t n_updates,
+                           ath_checkpoint_file **out)
+{
     for (int64_t i = 0; i < n; i++) {
-        err = ath_checkpoint_open(folder, steps[i], out);
-        if (err != ATH_EFORMAT) break;
+        const ath_err err = ath_checkpoint_open(r->snapshot->folder, steps[i], out);
+        if (err && err != ATH_EFORMAT) return err;
+        if (!err && ath_checkpoint_get_facts(*out)->n_updates < n_updates) return ATH_OK;
+        ath_checkpoint_close(out);
+        if (!err) continue;
         ath_log(ATH_LOG_WARN, "run", ATH_KV("bad_checkpoint", ath_err_text()));
         ath_run_note(r, ath_err_text());
         ath_err_clear();
     }
-    if (err == ATH_EFORMAT)
+    return ATH_OK;
+}
+
+static ath_err open_newest(const ath_run *r, int64_t n_updates, ath_checkpoint_file **out)
+{
+    const char *folder = r->snapshot->folder;
+    int64_t *steps = NULL, n = 0;
+
+    ATH_TRY(ath_checkpoint_list(folder, &steps, &n));
+    ath_err err = find_newest(r, steps, n, n_updates, out);
+    if (!err && !*out && n > 0 && n_updates == ANY_UPDATES)
         err = ath_raise(ATH_EFORMAT,
                         "%s: none of the %" PRId64 " checkpoints is whole, %s/log.txt says why; "
                         "move the run's folder away to begin again",
@@ -285,19 +299,21 @@ static ath_err check_facts(const ath_run *r, const ath_checkpoint_facts *f)
     ATH_NEED(0 <= f->n_done && f->n_done <= n_steps && f->n_updates >= 0, ATH_EFORMAT,
              "%s: a checkpoint of %" PRId64 " steps, wanted up to %" PRId64, r->opts->folder,
              f->n_done, n_steps);
+    ATH_NEED(0 < f->rate_factor && f->rate_factor <= 1, ATH_EFORMAT,
+             "%s: a checkpoint says learning rates times %g, wanted above 0 up to 1",
+             r->opts->folder, f->rate_factor);
     return ATH_OK;
 }
 
 /* Rank 0: everything into the trainer's own arrays. */
-static ath_err read(const ath_run *r, ath_trainer_state *s, ath_checkpoint_facts *facts)
+static ath_err read(const ath_run *r, int64_t n_updates, ath_trainer_state *s,
+                    ath_checkpoint_facts *facts)
 {
     ath_checkpoint_file *file = NULL;
-    char folder[ATH_PATH_BYTES];
     tensors t = {0};
     ath_err err = ATH_OK;
 
-    ATH_TRY_OUT(name_folder(r, folder));
-    ATH_TRY_OUT(open_newest(r, folder, &file));
+    ATH_TRY_OUT(open_newest(r, n_updates, &file));
     if (!file) goto out;
     *facts = *ath_checkpoint_get_facts(file);
     ATH_TRY_OUT(check_facts(r, facts));
@@ -310,31 +326,28 @@ out:
     return err;
 }
 
-static ath_err mark_resumed(const ath_run *r, int64_t n_done)
+static void note_resumed(const ath_run *r, int64_t n_done)
 {
     char text[96];
 
     snprintf(text, sizeof text, "going on after step %" PRId64 " of %" PRId64, n_done,
              (int64_t)r->opts->plan->steps);
     ath_run_note(r, text);
-    return ATH_OK;
 }
 
-ath_err ath_state_load(ath_run *r, int64_t *n_done)
+/* The newest with less than `n_updates`. */
+static ath_err load(ath_run *r, int64_t n_updates, int64_t *n_done)
 {
     ath_checkpoint_facts facts = {0};
     ath_trainer_state s = {0};
 
-    *n_done = 0;
-    r->saved_ns = ath_time_mono_ns();
-    if (!r->opts->resume) return ATH_OK;
     ATH_TRY(ath_trainer_collect(r->trainer, &s));
-    ATH_TRY(ath_dist_agree(ath_dist_rank() == 0 ? read(r, &s, &facts) : ATH_OK));
+    ATH_TRY(ath_dist_agree(ath_dist_rank() == 0 ? read(r, n_updates, &s, &facts) : ATH_OK));
     ATH_TRY(ath_dist_share(&facts, sizeof facts));
     if (facts.n_done == 0) return ATH_OK;
     ATH_TRY(ath_trainer_restore(r->trainer, &s));
     const ath_err err = ath_hash_is_equal(ath_trainer_digest(r->trainer), facts.digest)
-                            ? mark_resumed(r, facts.n_done)
+                            ? ATH_OK
                             : ath_raise(ATH_EFORMAT,
                                         "%s: the weights are not those that step %" PRId64
                                         " had when its checkpoint was made",
@@ -342,8 +355,31 @@ ath_err ath_state_load(ath_run *r, int64_t *n_done)
     r->n_skipped = facts.n_skipped;
     r->n_losses = facts.n_losses;
     r->loss_sum = facts.loss_sum;
+    r->rate_factor = facts.rate_factor;
     *n_done = facts.n_done;
     return ath_dist_agree(err);
+}
+
+ath_err ath_state_load(ath_run *r, int64_t *n_done)
+{
+    *n_done = 0;
+    r->saved_ns = ath_time_mono_ns();
+    if (!r->opts->resume) return ATH_OK;
+    ATH_TRY(load(r, ANY_UPDATES, n_done));
+    if (*n_done > 0) note_resumed(r, *n_done);
+    return ATH_OK;
+}
+
+ath_err ath_state_go_back(ath_run *r, int64_t *n_done)
+{
+    *n_done = 0;
+    ATH_TRY(ath_state_settle(r, ATH_STATE_DUE));
+    ATH_TRY(load(r, ath_trainer_n_updates(r->trainer), n_done));
+    if (*n_done == 0) return ATH_OK;
+    r->i_saved = *n_done;
+    r->saved_ns = ath_time_mono_ns();
+    return ath_dist_agree(
+        ath_dist_rank() == 0 ? ath_checkpoint_drop_later(r->snapshot->folder, *n_done) : ATH_OK);
 }
 
 /* ---- when ---- */

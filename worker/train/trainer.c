@@ -446,6 +446,11 @@ static ath_err make_moments(ath_trainer *t)
     return ATH_NEW(n, "second moments of all ranks", &t->moments.second);
 }
 
+int64_t ath_trainer_n_updates(const ath_trainer *t)
+{
+    return ath_optimizer_n_done(t->optimizer);
+}
+
 ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
 {
     ATH_TRY(ath_dist_agree(make_moments(t)));

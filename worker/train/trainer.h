@@ -120,6 +120,7 @@ typedef struct ath_trainer_state {
     float *value, *average;   /* NULL: no average is kept */
     float *moment1, *moment2; /* NULL on other ranks */
 } ath_trainer_state;
+int64_t ath_trainer_n_updates(const ath_trainer *trainer);
 ATH_MUST ath_err ath_trainer_collect(ath_trainer *trainer, ath_trainer_state *out);
 /* After rank 0 changed what collect gave: makes it the state of all ranks. The others' `state` is not
  * looked at. */
