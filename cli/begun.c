@@ -9,14 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static ath_err path_in(const char *folder, const char *name, char out[ATH_PATH_BYTES])
-{
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/%s", folder, name);
-
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", folder);
-    return ATH_OK;
-}
-
 static ath_err take_change(void *refused, const char *key, const char *was, const char *is)
 {
     ath_str *s = refused;
@@ -40,7 +32,7 @@ ath_err ath_begun_check(const char *folder, Athanor__Job *job)
     ath_str refused = {0};
     ath_err err = ATH_OK;
 
-    ATH_TRY_OUT(path_in(folder, "job.toml", path));
+    ATH_TRY_OUT(ath_path_print(path, "%s/job.toml", folder));
     ATH_TRY_OUT(ath_job_read(path, NULL, 0, &was));
     if (job->train->threads == 0) job->train->threads = was->train->threads;
     ATH_TRY_OUT(ath_job_changes(was, job, take_change, &refused));
@@ -68,7 +60,7 @@ ath_err ath_begun_is_finished(const char *folder, bool *out, char model[ATH_PATH
 
     *out = false;
     model[0] = 0;
-    ATH_TRY(path_in(folder, "curve.log", path));
+    ATH_TRY(ath_path_print(path, "%s/curve.log", folder));
     if (stat(path, &s) != 0) return ATH_OK; /* stopped before its first record */
     ATH_TRY(ath_curve_read(path, &curve));
     for (int64_t i = 0; i < curve.n_marks; i++) {

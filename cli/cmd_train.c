@@ -65,10 +65,7 @@ static ath_err find_place(session *s, Athanor__Job *job)
 
 static ath_err name_job(const ath_train_opts *o, char out[ATH_PATH_BYTES])
 {
-    const int n = o->run ? snprintf(out, ATH_PATH_BYTES, "%s/job.toml", o->run)
-                         : snprintf(out, ATH_PATH_BYTES, "%s", o->job);
-
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_EINVAL, "%s: the path is too long", o->run ? o->run : o->job);
+    ATH_TRY(ath_path_print(out, "%s%s", o->run ? o->run : o->job, o->run ? "/job.toml" : ""));
     ATH_NEED(!o->run || ath_run_folder_is_run(o->run), ATH_EMISSING,
              "%s: there is no run to go on with; wanted the folder of one, with its job.toml",
              o->run);

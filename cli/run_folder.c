@@ -89,15 +89,6 @@ static ath_err make_all(const char *path, char first[ATH_PATH_BYTES])
     return ATH_OK;
 }
 
-ath_err ath_run_folder_path(const ath_run_folder *folder, const char *name,
-                            char out[ATH_PATH_BYTES])
-{
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/%s", folder->path, name);
-
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "%s: the path is too long", folder->path);
-    return ATH_OK;
-}
-
 ath_err ath_run_folder_make(const Athanor__Job *job, ath_run_folder *out)
 {
     *out = (ath_run_folder){0};
@@ -113,7 +104,7 @@ ath_err ath_run_folder_fill(const ath_run_folder *folder)
     struct stat s;
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        ATH_TRY(ath_run_folder_path(folder, names[i], path));
+        ATH_TRY(ath_path_print(path, "%s/%s", folder->path, names[i]));
         if (stat(path, &s) != 0) ATH_TRY(make(path));
     }
     return ATH_OK;

@@ -22,10 +22,6 @@ ATH_MUST ath_err ath_run_folder_make(const Athanor__Job *job, ath_run_folder *ou
 /* Makes the folders in it that lack. */
 ATH_MUST ath_err ath_run_folder_fill(const ath_run_folder *folder);
 
-/* `name` within it. */
-ATH_MUST ath_err ath_run_folder_path(const ath_run_folder *folder, const char *name,
-                                     char out[ATH_PATH_BYTES]);
-
 /* Takes away all that was made, where nothing came of the run; {0} has nothing. */
 void ath_run_folder_withdraw(ath_run_folder *folder);
 

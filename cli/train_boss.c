@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- the data ---- */
 
@@ -54,26 +53,13 @@ ath_err ath_train_boss_look(const Athanor__Job *job)
 
 /* ---- class images ---- */
 
-static ath_err make_folder(const char *path)
-{
-    const int result = mkdir(path, 0777);
-
-    return result < 0 && errno == EEXIST ? ATH_OK : ath_sys(result, path);
-}
-
 static ath_err make_class_folder(const Athanor__Job *job, char out[ATH_PATH_BYTES])
 {
     char name[ATH_PATH_BYTES];
 
     ATH_TRY(ath_class_folder_name(job, name));
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/%s", job->data->regularization, name);
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_EJOB, "class_images.prompt: too long for a folder's name");
-    for (char *slash = strchr(out + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        ATH_TRY(make_folder(out));
-        *slash = '/';
-    }
-    return make_folder(out);
+    ATH_TRY(ath_path_print(out, "%s/%s", job->data->regularization, name));
+    return ath_folders_make(out);
 }
 
 ath_err ath_lacking_find(const Athanor__Job *job, ath_lacking *out)
@@ -132,7 +118,7 @@ static ath_err put_text(const ath_train_boss *b, const char *name, const ath_str
     char path[ATH_PATH_BYTES];
 
     ATH_TRY(ath_str_check(text));
-    ATH_TRY(ath_run_folder_path(&b->folder, name, path));
+    ATH_TRY(ath_path_print(path, "%s/%s", b->folder.path, name));
     return ath_file_publish(path, ath_str_text(text), text->n);
 }
 
@@ -152,7 +138,7 @@ static ath_err open_log(ath_train_boss *b)
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; /* of all of it */
     char path[ATH_PATH_BYTES];
 
-    ATH_TRY(ath_run_folder_path(&b->folder, "log.txt", path));
+    ATH_TRY(ath_path_print(path, "%s/log.txt", b->folder.path));
     b->log = fopen(path, "a");
     ATH_TRY(ath_sys(b->log ? 0 : -1, path));
     const int locked = fcntl(fileno(b->log), F_SETLK, &lock);
@@ -176,7 +162,7 @@ ath_err ath_train_boss_open(ath_train_boss *b, const char *resumed)
     ATH_TRY(put_job(b)); /* from now on it is a run */
     ATH_TRY(ath_run_folder_fill(&b->folder));
     ATH_TRY(put_text(b, "plan.txt", &b->report));
-    ATH_TRY(ath_run_folder_path(&b->folder, "curve.log", path));
+    ATH_TRY(ath_path_print(path, "%s/curve.log", b->folder.path));
     ath_progress_begin(&b->progress, b->budget->n_steps, true);
     return ath_curve_log_open(path, &b->curve);
 }
@@ -195,8 +181,8 @@ static ath_err write_h5(const ath_train_boss *b)
     char log[ATH_PATH_BYTES], h5[ATH_PATH_BYTES];
     ath_curve curve = {0};
 
-    ATH_TRY(ath_run_folder_path(&b->folder, "curve.log", log));
-    ATH_TRY(ath_run_folder_path(&b->folder, "curve.h5", h5));
+    ATH_TRY(ath_path_print(log, "%s/curve.log", b->folder.path));
+    ATH_TRY(ath_path_print(h5, "%s/curve.h5", b->folder.path));
     ATH_TRY(ath_curve_read(log, &curve));
     ath_err err = ath_curve_write_h5(&curve, h5);
     ath_curve_release(&curve);

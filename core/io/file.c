@@ -3,10 +3,22 @@
 #include "core/mem.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+ath_err ath_path_print(char out[ATH_PATH_BYTES], const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    const int n = vsnprintf(out, ATH_PATH_BYTES, fmt, args);
+    va_end(args);
+    ATH_NEED(0 <= n && n < ATH_PATH_BYTES, ATH_ELIMIT, "%.100s...: the path is too long", out);
+    return ATH_OK;
+}
 
 /* What is left of the file from `fd`, into memory that grows by doubling. */
 static ath_err read_rest(int fd, const char *path, size_t limit, char **out, size_t *n)
@@ -197,6 +209,22 @@ ath_err ath_folder_make(const char *path)
 
     ATH_TRY(ath_sys(result < 0 && errno == EEXIST ? 0 : result, path));
     return sync_folder(path); /* also of one that a crash may have left unsynced */
+}
+
+ath_err ath_folders_make(const char *path)
+{
+    char part[ATH_PATH_BYTES];
+
+    ATH_TRY(ath_path_print(part, "%s", path));
+    for (char *at = *part ? strchr(part + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        const int result = ath_io_make_folder(part);
+        /* one that was there is not looked into: that may not be allowed */
+        if (result < 0 && errno != EEXIST) return ath_sys(result, part);
+        if (result >= 0) ATH_TRY(sync_folder(part));
+        *at = '/';
+    }
+    return ath_folder_make(path);
 }
 
 typedef struct names {

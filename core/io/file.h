@@ -9,6 +9,11 @@
 
 #include "core/io/seam.h"
 
+enum { ATH_PATH_BYTES = 4096 };
+
+/* A path in a caller's buffer; ELIMIT where it is longer. */
+ATH_MUST ath_err ath_path_print(char out[ATH_PATH_BYTES], const char *fmt, ...) ATH_PRINTF(2, 3);
+
 /* The whole of a file into fresh memory (ath_mem_free), with a zero byte after the n-th. EMISSING
  * where there is none, ELIMIT where it is longer than `limit` bytes. */
 ATH_MUST ath_err ath_file_read(const char *path, size_t limit, char **out, size_t *n);
@@ -26,13 +31,13 @@ ATH_MUST ath_err ath_file_size(const char *path, int64_t *bytes);
 
 /* Makes a folder where there is none; that it is there is on the disk when it returns. */
 ATH_MUST ath_err ath_folder_make(const char *path);
+/* The same of those above it, too. */
+ATH_MUST ath_err ath_folders_make(const char *path);
 
 /* Gives each name in a folder to `take`, in no order; an error of it ends it and is given back. EMISSING
  * where there is no folder. */
 typedef ath_err ath_name_fn(void *context, const char *name);
 ATH_MUST ath_err ath_folder_each(const char *path, ath_name_fn *take, void *context);
-
-enum { ATH_PATH_BYTES = 4096 };
 
 /*
  * Publishing: `path` holds the old content or the whole new one at every moment, even over a power

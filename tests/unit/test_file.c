@@ -226,6 +226,9 @@ static void check_names(void)
     memset(big, 'a', sizeof big - 1);
     big[sizeof big - 1] = 0;
     CHECK_ERR(ath_publish_begin(&p, big), ATH_ELIMIT);
+    CHECK_ERR(ath_path_print(p.path, "%s/%d", big, 7), ATH_ELIMIT);
+    CHECK_OK(ath_path_print(p.path, "%s/%d", "x", 7));
+    CHECK_STR(p.path, "x/7");
     ath_publish_discard(&p);
     CHECK_ERR(ath_publish_begin(&p, ""), ATH_EINVAL);
     CHECK_ERR(ath_file_publish("/tmp/no/such/folder/x", "x", 1), ATH_EIO);
@@ -316,6 +319,27 @@ static void check_folders(void)
     CHECK_ERR(ath_folder_make("/tmp/no/such/folder"), ATH_EIO);
 }
 
+/* Those above it, too, each with its name synced; every call fails. */
+static void check_all_folders(void)
+{
+    static const char *const made[] = {"a/b/c", "a/b", "a"};
+    char path_of[3][ATH_PATH_BYTES];
+
+    ath_test_begin("all folders");
+    for (int i = 0; i < 3; i++) CHECK_OK(ath_path_print(path_of[i], "%s/%s", folder, made[i]));
+    /* two that are there; make, open, sync, close of three */
+    for (int at = 1; at <= 15; at++) {
+        faulty_io f = {.fail_at = at, .code = EIO};
+        const bool is_close = at > 2 && at % 4 == 2;
+        faulty_io_install(&f);
+        CHECK_ERR(ath_folders_make(path_of[0]), is_close || at == 15 ? ATH_OK : ATH_EIO);
+        ath_io_replace(NULL);
+        CHECK_EQ(f.n_open, 0);
+        CHECK_OK(ath_folders_make(path_of[0]));
+        for (int i = 0; i < 3; i++) CHECK(rmdir(path_of[i]) == 0);
+    }
+}
+
 int main(void)
 {
     if (!mkdtemp(folder)) return 1;
@@ -332,6 +356,7 @@ int main(void)
     check_names();
     check_by_name();
     check_folders();
+    check_all_folders();
     CHECK_EQ(ath_mem_get_stats().n_held, 0);
     remove_all();
     CHECK(rmdir(folder) == 0);

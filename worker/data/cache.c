@@ -2,6 +2,7 @@
 
 #include "worker/data/cache.h"
 
+#include "core/io/file.h"
 #include "core/io/h5.h"
 #include "core/io/map.h"
 #include "core/log.h"
@@ -12,13 +13,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* A file holds "keys" and "digests" [n, 2] (low word, high word), and the array of each key as a
  * dataset "data/<the key in hexadecimal>". */
 
-enum { PATH_BYTES = 4096, NAME_BYTES = 64 };
+enum { NAME_BYTES = 64 };
 
 typedef enum state { UNCHECKED, GOOD, BROKEN } state;
 
@@ -138,12 +138,11 @@ static bool is_ours(const char *name, const char *kind)
 
 static ath_err read_folder(ath_cache *c, DIR *dir, const char *folder, const char *kind)
 {
-    char path[PATH_BYTES];
+    char path[ATH_PATH_BYTES];
 
     for (const struct dirent *d; (d = readdir(dir));) {
         if (!is_ours(d->d_name, kind)) continue;
-        const int n = snprintf(path, sizeof path, "%s/%s", folder, d->d_name);
-        ATH_NEED((size_t)n < sizeof path, ATH_ELIMIT, "%s: the path is too long", folder);
+        ATH_TRY(ath_path_print(path, "%s/%s", folder, d->d_name));
         const ath_err err = put_file(c, path);
         if (err == ATH_ENOMEM || err == ATH_EFROZEN) return err;
         if (err)
@@ -292,19 +291,6 @@ out:
     return err;
 }
 
-/* All folders of the path, where they are not there. */
-static ath_err make_folders(char *path)
-{
-    for (char *at = path; at; *at++ = '/') {
-        at = strchr(at + 1, '/');
-        if (at) *at = 0;
-        const int result = mkdir(path, 0777);
-        if (result < 0 && errno != EEXIST) return ath_sys(result, path);
-        if (!at) break;
-    }
-    return ATH_OK;
-}
-
 /* A name that no other writer takes, on this machine or another. */
 static ath_err begin_file(ath_cache_writer *w)
 {
@@ -313,17 +299,16 @@ static ath_err begin_file(ath_cache_writer *w)
         const void *writer;
         char host[256];
     } who;
-    char path[PATH_BYTES], text[ATH_HASH_TEXT];
+    char path[ATH_PATH_BYTES], text[ATH_HASH_TEXT];
 
     memset(&who, 0, sizeof who);
     who.wall = ath_time_wall_ns();
     who.process = getpid();
     who.writer = w;
     gethostname(who.host, sizeof who.host - 1);
-    ATH_TRY(make_folders(w->folder));
-    const int n = snprintf(path, sizeof path, "%s/%s-%.16s.h5", w->folder, w->kind,
-                           ath_hash_print(ath_hash_of(&who, sizeof who), text));
-    ATH_NEED((size_t)n < sizeof path, ATH_ELIMIT, "%s: the path is too long", w->folder);
+    ATH_TRY(ath_folders_make(w->folder));
+    ATH_TRY(ath_path_print(path, "%s/%s-%.16s.h5", w->folder, w->kind,
+                           ath_hash_print(ath_hash_of(&who, sizeof who), text)));
     return ath_h5_create(path, &w->h);
 }
 

@@ -3,12 +3,10 @@
 #include "core/io/file.h"
 #include "core/time.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* A line, as words that another thread may read at any time: step + 1, then the bits of doubles. The one
@@ -137,10 +135,9 @@ ath_err ath_flight_write(const char *folder, int32_t rank, const char *why)
     ath_publish file = {.fd = -1};
     ath_err err = ATH_OK;
 
-    int n = snprintf(path, sizeof path, "%s/flight", folder);
-    ATH_NEED(0 <= n && n + 32 < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", folder);
-    if (mkdir(path, 0777) < 0 && errno != EEXIST) return ath_sys(-1, path);
-    snprintf(path + n, sizeof path - (size_t)n, "/rank-%" PRId32 ".txt", rank);
+    ATH_TRY(ath_path_print(path, "%s/flight", folder));
+    ATH_TRY(ath_folder_make(path));
+    ATH_TRY(ath_path_print(path, "%s/flight/rank-%" PRId32 ".txt", folder, rank));
     ATH_TRY_OUT(ath_publish_begin(&file, path));
     ATH_TRY_OUT(put_all(&file, rank, why));
     ATH_TRY_OUT(ath_publish_commit(&file));

@@ -1,6 +1,5 @@
 #include "worker/model/folder.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,11 +14,7 @@ bool ath_folder_is(const char *path)
 static ath_err join(const char *path, const char *within, const char *stem, const char *ending,
                     char out[ATH_PATH_BYTES])
 {
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s%s%s/%s%s", path, within[0] ? "/" : "", within,
-                           stem, ending);
-
-    ATH_NEED(n > 0 && n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", path);
-    return ATH_OK;
+    return ath_path_print(out, "%s%s%s/%s%s", path, within[0] ? "/" : "", within, stem, ending);
 }
 
 ath_err ath_folder_config(const char *path, ath_part part, char out[ATH_PATH_BYTES])

@@ -5,11 +5,9 @@
 #include "worker/model/config.h"
 #include "worker/model/folder.h"
 #include "worker/model/names.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct save {
     const char *path;
@@ -101,30 +99,21 @@ static ath_err save_single(save *s)
     return err;
 }
 
-static ath_err make_folder(const char *path)
-{
-    const int result = mkdir(path, 0777);
-    return result < 0 && errno == EEXIST ? ATH_OK : ath_sys(result, path);
-}
-
 static ath_err make_subfolder(const save *s, const char *name)
 {
     char path[ATH_PATH_BYTES];
-    const int n = snprintf(path, sizeof path, "%s/%s", s->path, name);
 
-    ATH_NEED(n > 0 && n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", s->path);
-    return make_folder(path);
+    ATH_TRY(ath_path_print(path, "%s/%s", s->path, name));
+    return ath_folder_make(path);
 }
 
 /* Publishes a text under PATH/name and releases it. */
 static ath_err publish_text(const save *s, const char *name, ath_str *text)
 {
     char path[ATH_PATH_BYTES];
-    const int n = snprintf(path, sizeof path, "%s/%s", s->path, name);
     ath_err err = ath_str_check(text);
 
-    if (!err && n >= ATH_PATH_BYTES)
-        err = ath_raise(ATH_ELIMIT, "%s: the path is too long", s->path);
+    if (!err) err = ath_path_print(path, "%s/%s", s->path, name);
     if (!err) err = ath_file_publish(path, ath_str_text(text), text->n);
     ath_str_release(text);
     return err;
@@ -170,7 +159,7 @@ static ath_err save_folder(save *s)
     ATH_NEED(s->spec->text.vocab >= ATH_VOCAB_MIN, ATH_ELIMIT,
              "%s: a vocabulary of %" PRId32 " has no tokenizer, wanted %d or more", s->path,
              s->spec->text.vocab, ATH_VOCAB_MIN);
-    ATH_TRY(make_folder(s->path));
+    ATH_TRY(ath_folder_make(s->path));
     for (int i = 0; i < ATH_N_PARTS; i++) ATH_TRY(save_part(s, (ath_part)i));
     ATH_TRY(make_subfolder(s, "scheduler"));
     ath_config_print_scheduler(&text);

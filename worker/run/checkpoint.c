@@ -24,10 +24,7 @@ struct ath_checkpoint_file {
 static ath_err name_file(const char *folder, int64_t step, const char *ending,
                          char out[ATH_PATH_BYTES])
 {
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/step-%08" PRId64 "%s", folder, step, ending);
-
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", folder);
-    return ATH_OK;
+    return ath_path_print(out, "%s/step-%08" PRId64 "%s", folder, step, ending);
 }
 
 /* ---- facts ---- */
@@ -337,8 +334,8 @@ static ath_err remove_leftover(void *folder, const char *name)
         return remove_one(folder, step);
     }
     if (!is_unpublished(name, ".h5") && !is_unpublished(name, ".manifest")) return ATH_OK;
-    const int n = snprintf(path, sizeof path, "%s/%s", (const char *)folder, name);
-    return n < (int)sizeof path ? ath_file_remove(path) : ATH_OK;
+    ATH_TRY(ath_path_print(path, "%s/%s", (const char *)folder, name));
+    return ath_file_remove(path);
 }
 
 /* Later steps than the one just written are of a past that a resume has given up. What cannot be removed

@@ -7,7 +7,6 @@
 #include "worker/run/run_private.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 static ath_err draw_one(const ath_class_images *c, ath_pipeline *pipeline, const ath_recipe *recipe,
                         int64_t number)
@@ -16,8 +15,7 @@ static ath_err draw_one(const ath_class_images *c, ath_pipeline *pipeline, const
     char path[ATH_PATH_BYTES];
     ath_image image = {0};
 
-    const int n = snprintf(path, sizeof path, "%s/%05" PRId64 ".png", c->folder, number);
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", c->folder);
+    ATH_TRY(ath_path_print(path, "%s/%05" PRId64 ".png", c->folder, number));
     ATH_TRY(ath_pipeline_draw(pipeline, recipe, 1, &seed, &image));
     ath_err err = ath_png_write(path, &image, NULL, NULL);
     ath_image_release(&image);

@@ -40,10 +40,8 @@ static ath_err name_file(const ath_run *r, ath_export_when when, int64_t n_done,
 
     if (when == ATH_EXPORT_EPOCH) snprintf(middle, sizeof middle, "-%06" PRId64, r->epoch + 1);
     if (when == ATH_EXPORT_STEP) snprintf(middle, sizeof middle, "-step%08" PRId64, n_done);
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/model/%s%s%s", r->opts->folder,
-                           r->opts->job->name, middle, is_single(r) ? ".safetensors" : "");
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", r->opts->folder);
-    return ATH_OK;
+    return ath_path_print(out, "%s/model/%s%s%s", r->opts->folder, r->opts->job->name, middle,
+                          is_single(r) ? ".safetensors" : "");
 }
 
 static ath_err average_of(void *trainer, const char *name, const float **out)

@@ -11,16 +11,11 @@
 #include "worker/sample/parameters.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <unistd.h>
 
 static ath_err name_file(const ath_run *r, int64_t n_done, size_t i, char out[ATH_PATH_BYTES])
 {
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/samples/%06" PRId64 "-%02zu.png",
-                           r->opts->folder, n_done, i);
-
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", r->opts->folder);
-    return ATH_OK;
+    return ath_path_print(out, "%s/samples/%06" PRId64 "-%02zu.png", r->opts->folder, n_done, i);
 }
 
 static ath_err draw(ath_run *r, ath_pipeline *pipeline, int64_t n_done, size_t i)

@@ -22,14 +22,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static ath_err name_folder(const ath_run *r, char out[ATH_PATH_BYTES])
-{
-    const int n = snprintf(out, ATH_PATH_BYTES, "%s/checkpoints", r->opts->folder);
-
-    ATH_NEED(n < ATH_PATH_BYTES, ATH_ELIMIT, "%s: the path is too long", r->opts->folder);
-    return ATH_OK;
-}
-
 /* ---- tensors ---- */
 
 typedef struct tensors {
@@ -113,7 +105,7 @@ ath_err ath_state_open(ath_run *r)
     if (ath_dist_rank() != 0) return ATH_OK;
     ATH_TRY(ATH_NEW(1, "snapshot", &r->snapshot));
     s = r->snapshot;
-    ATH_TRY(name_folder(r, s->folder));
+    ATH_TRY(ath_path_print(s->folder, "%s/checkpoints", r->opts->folder));
     ATH_TRY(ath_saver_create(&s->saver));
     s->n = count_numbers(r);
     if (job->save->state_minutes <= 0 && job->save->pin_every_epochs == 0) return ATH_OK;
