@@ -6,7 +6,8 @@
  * Whatever call of the system fails, or is the last before the process is gone, an older checkpoint or
  * the new one is there and whole. The newest are kept and pinned ones; files that are not of this form
  * stay; what cannot be removed costs a warning, not the checkpoint. The same state of the same step, written
- * again, is there at every moment, and keeps its pin. What a later version wrote is refused as such and is
+ * again, is there at every moment, and keeps its pin; so is another state of the same step, until that which
+ * takes its place is whole. What a later version wrote is refused as such and is
  * never removed. The checkpoint in tests/golden was written by an earlier build and reads as it did then.
  *
  *     test_checkpoint GOLDEN_FOLDER          test_checkpoint GOLDEN_FOLDER make
@@ -30,13 +31,14 @@ enum { N_SMALL = 12, N_LARGE = 2560, BLOCK = 4096, SECTOR = 512 };
 static ath_data_folder data;
 static char folder[ATH_TEST_PATH];
 static float small[N_SMALL], large[N_LARGE];
+static int state; /* which of a step: each has other numbers */
 static const char job[] = "a packed job";
 
 /* ---- one to write ---- */
 
 static void fill(int64_t step)
 {
-    for (int i = 0; i < N_SMALL; i++) small[i] = (float)step + (float)i / 16;
+    for (int i = 0; i < N_SMALL; i++) small[i] = (float)step + (float)(i + state) / 16;
     for (int i = 0; i < N_LARGE; i++) large[i] = (float)(step * i % 977) * 0.25F;
 }
 
@@ -46,19 +48,20 @@ static const ath_checkpoint_tensor tensors[] = {
 
 static ath_err save(const char *where, int64_t step, bool is_pinned, int64_t keep)
 {
-    const ath_checkpoint c = {.facts = {.n_done = step,
-                                        .n_updates = step - 1,
-                                        .n_skipped = 1,
-                                        .plan = {1, 2},
-                                        .digest = {3, UINT64_C(0xfedcba9876543210)},
-                                        .n_losses = 4,
-                                        .loss_sum = 0.1 * (double)step,
-                                        .is_pinned = is_pinned,
-                                        .rate_factor = step == 5 ? 1 : 0.5},
-                              .job = (const uint8_t *)job,
-                              .job_bytes = sizeof job,
-                              .n_tensors = 2,
-                              .tensor = tensors};
+    const ath_checkpoint c = {
+        .facts = {.n_done = step,
+                  .n_updates = step - 1,
+                  .n_skipped = 1,
+                  .plan = {1, 2},
+                  .digest = {3, UINT64_C(0xfedcba9876543210) + (uint64_t)state},
+                  .n_losses = 4,
+                  .loss_sum = 0.1 * (double)step,
+                  .is_pinned = is_pinned,
+                  .rate_factor = step == 5 ? 1 : 0.5},
+        .job = (const uint8_t *)job,
+        .job_bytes = sizeof job,
+        .n_tensors = 2,
+        .tensor = tensors};
     fill(step);
     return ath_checkpoint_write(where, &c, keep);
 }
@@ -84,7 +87,7 @@ static ath_err load(const char *where, int64_t step)
     CHECK(facts->rate_factor == (step == 5 ? 1 : 0.5)); /* 5: of a file that does not say */
     CHECK(facts->n_losses == 4 && facts->loss_sum == 0.1 * (double)step);
     CHECK(facts->plan.lo == 1 && facts->plan.hi == 2 && facts->digest.lo == 3);
-    CHECK(facts->digest.hi == UINT64_C(0xfedcba9876543210));
+    CHECK(facts->digest.hi == UINT64_C(0xfedcba9876543210) + (uint64_t)state);
     CHECK_BITS(ath_checkpoint_job(f, &n), job, sizeof job);
     CHECK(n == sizeof job);
 out:
@@ -388,6 +391,55 @@ static void check_again(void)
     CHECK(is_text_in("again/step-00000021.manifest", "pinned 1") && newest(where) == 21);
 }
 
+static int state_in(const char *where)
+{
+    ath_checkpoint_file *f = NULL;
+
+    CHECK_OK(ath_checkpoint_open(where, 21, &f));
+    if (!f) return -1;
+    const uint64_t high = ath_checkpoint_get_facts(f)->digest.hi;
+    ath_checkpoint_close(&f);
+    return (int)(high - UINT64_C(0xfedcba9876543210));
+}
+
+static ath_err count_name(void *n, const char *name)
+{
+    (void)name;
+    ++*(int *)n;
+    return ATH_OK;
+}
+
+/* The only one there is, replaced by another of its step: one of both is whole after any call. */
+static void check_replacing(void)
+{
+    char where[ATH_TEST_PATH];
+    bool has_failed = true;
+    int n_kept = 0, n_new = 0, n_files = 0;
+
+    ath_data_path(&data, "replaced", where);
+    CHECK_OK(save(where, 21, true, 1));
+    for (int k = 1; has_failed; k += ATH_TORTURE ? 17 : 1) { /* which reads 23 bytes at a time */
+        const int was = state;
+        faulty_io f = {.fail_at = k, .kind = k % 2 ? FAULT_CRASH : FAULT_ERROR, .code = EIO};
+        state++;
+        faulty_io_install(&f);
+        const ath_err err = save(where, 21, true, 1);
+        ath_io_replace(NULL);
+        ath_err_clear();
+        const int is = state_in(where);
+        CHECK(is == state || (err && is == was));
+        n_kept += is == was;
+        n_new += is == state;
+        state = is;
+        CHECK_OK(load(where, 21));
+        has_failed = f.n_calls >= k;
+    }
+    CHECK(n_kept > 3 && n_new > 1);
+    CHECK_OK(ath_folder_each(where, count_name, &n_files));
+    CHECK_EQ(n_files, 2); /* of the last, which nothing kept from clearing up */
+    state = 0;
+}
+
 /* ---- later versions, other files ---- */
 
 /* A manifest of that version, with the digest that it must have. */
@@ -503,6 +555,7 @@ int main(int argc, char **argv)
     check_faults();
     ath_test_begin("the same step again");
     check_again();
+    check_replacing();
     ath_test_begin("versions");
     check_versions();
     ath_test_begin("what cannot be removed");

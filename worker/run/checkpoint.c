@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char format[] = "athanor checkpoint";
+static const char format[] = "athanor checkpoint", manifest_ending[] = ".manifest";
+/* Of an h5 file: another state of a step that has one is written under the name that is free. */
+static const char *const h5_ending[] = {".h5", ".other.h5"};
 
 struct ath_checkpoint_file {
     char path[ATH_PATH_BYTES]; /* of the h5 file */
@@ -195,14 +197,28 @@ static ath_err is_there(const char *folder, const ath_checkpoint *c, const char 
     return err;
 }
 
-static ath_err write_both(const ath_checkpoint *c, const char *h5, const char *manifest)
+/* Whether the other name is free: not that of a file that counts until the manifest is replaced. */
+static ath_err find_free(const char *manifest, bool *is_other)
 {
+    ath_manifest *m = NULL;
+    const ath_err err = ath_manifest_read(manifest, &m);
+
+    if (err && err != ATH_EFORMAT && err != ATH_EMISSING) return err;
+    if (err) ath_err_clear();
+    *is_other = m && !m->is_other;
+    ath_manifest_destroy(&m);
+    return ATH_OK;
+}
+
+static ath_err write_both(const char *folder, const ath_checkpoint *c, const char *manifest)
+{
+    char h5[ATH_PATH_BYTES];
     ath_manifest *m = NULL;
     ath_err err = ATH_OK;
 
     ATH_TRY_OUT(ath_manifest_create(&m));
-    /* another state of the same step stops counting before its other file is replaced */
-    ATH_TRY_OUT(ath_file_remove(manifest));
+    ATH_TRY_OUT(find_free(manifest, &m->is_other));
+    ATH_TRY_OUT(name_file(folder, c->facts.n_done, h5_ending[m->is_other], h5));
     ATH_TRY_OUT(write_h5(h5, c));
     ATH_TRY_OUT(describe(h5, c, m));
     m->is_pinned = c->facts.is_pinned;
@@ -214,14 +230,13 @@ out:
 
 ath_err ath_checkpoint_write(const char *folder, const ath_checkpoint *c, int64_t keep)
 {
-    char h5[ATH_PATH_BYTES], manifest[ATH_PATH_BYTES];
+    char manifest[ATH_PATH_BYTES];
     bool is_written = false;
 
-    ATH_TRY(name_file(folder, c->facts.n_done, ".h5", h5));
-    ATH_TRY(name_file(folder, c->facts.n_done, ".manifest", manifest));
+    ATH_TRY(name_file(folder, c->facts.n_done, manifest_ending, manifest));
     ATH_TRY(ath_folder_make(folder));
     ATH_TRY(is_there(folder, c, manifest, &is_written));
-    if (!is_written) ATH_TRY(write_both(c, h5, manifest));
+    if (!is_written) ATH_TRY(write_both(folder, c, manifest));
     remove_old(folder, c->facts.n_done, keep);
     return ATH_OK;
 }
@@ -266,7 +281,7 @@ typedef struct found {
 
 static ath_err add_found(void *context, const char *name)
 {
-    const int64_t step = step_of(name, ".manifest");
+    const int64_t step = step_of(name, manifest_ending);
     found *f = context;
 
     if (step < 0) return ATH_OK;
@@ -298,10 +313,13 @@ static ath_err remove_one(const char *folder, int64_t step)
     char path[ATH_PATH_BYTES];
 
     /* first what says that it is whole */
-    ATH_TRY(name_file(folder, step, ".manifest", path));
+    ATH_TRY(name_file(folder, step, manifest_ending, path));
     ATH_TRY(ath_file_remove(path));
-    ATH_TRY(name_file(folder, step, ".h5", path));
-    return ath_file_remove(path);
+    for (int i = 0; i < 2; i++) {
+        ATH_TRY(name_file(folder, step, h5_ending[i], path));
+        ATH_TRY(ath_file_remove(path));
+    }
+    return ATH_OK;
 }
 
 /* Whether it is for ever. A manifest that is damaged is none to keep; one that cannot be read today may
@@ -311,7 +329,7 @@ static bool is_pinned(const char *folder, int64_t step)
     char path[ATH_PATH_BYTES];
     ath_manifest *m = NULL;
 
-    ath_err err = name_file(folder, step, ".manifest", path);
+    ath_err err = name_file(folder, step, manifest_ending, path);
     if (!err) err = ath_manifest_read(path, &m);
     const bool is = err ? err != ATH_EFORMAT : m->is_pinned != 0;
     if (err) ath_err_clear();
@@ -319,21 +337,34 @@ static bool is_pinned(const char *folder, int64_t step)
     return is;
 }
 
-/* An h5 file that never got a manifest, or what was being published. */
+/* Of a step's h5 files one counts. */
+static ath_err remove_uncounted(const char *folder, int64_t step, bool is_other)
+{
+    char path[ATH_PATH_BYTES];
+    ath_manifest *m = NULL;
+
+    ATH_TRY(name_file(folder, step, manifest_ending, path));
+    const ath_err err = ath_manifest_read(path, &m);
+    const bool counts = err ? err != ATH_EMISSING : m->is_other == is_other;
+    ath_manifest_destroy(&m);
+    if (err) ath_err_clear();
+    if (counts) return ATH_OK;
+    ATH_TRY(name_file(folder, step, h5_ending[is_other], path));
+    return ath_file_remove(path);
+}
+
+/* An h5 file that no manifest names, or what was being published. */
 static ath_err remove_leftover(void *folder, const char *name)
 {
-    const int64_t step = step_of(name, ".h5");
+    bool is_left = is_unpublished(name, manifest_ending);
     char path[ATH_PATH_BYTES];
-    int64_t bytes = 0;
 
-    if (step >= 0) {
-        ATH_TRY(name_file(folder, step, ".manifest", path));
-        const ath_err err = ath_file_size(path, &bytes);
-        if (err != ATH_EMISSING) return err;
-        ath_err_clear();
-        return remove_one(folder, step);
+    for (int i = 0; i < 2; i++) {
+        const int64_t step = step_of(name, h5_ending[i]);
+        if (step >= 0) return remove_uncounted(folder, step, i == 1);
+        is_left = is_left || is_unpublished(name, h5_ending[i]);
     }
-    if (!is_unpublished(name, ".h5") && !is_unpublished(name, ".manifest")) return ATH_OK;
+    if (!is_left) return ATH_OK;
     ATH_TRY(ath_path_print(path, "%s/%s", (const char *)folder, name));
     return ath_file_remove(path);
 }
@@ -392,9 +423,9 @@ ath_err ath_checkpoint_open(const char *folder, int64_t step, ath_checkpoint_fil
     ath_err err = ATH_OK;
 
     ATH_TRY_OUT(ATH_NEW(1, "checkpoint", &f));
-    ATH_TRY_OUT(name_file(folder, step, ".h5", f->path));
-    ATH_TRY_OUT(name_file(folder, step, ".manifest", manifest));
+    ATH_TRY_OUT(name_file(folder, step, manifest_ending, manifest));
     ATH_TRY_OUT(ath_manifest_read(manifest, &f->manifest));
+    ATH_TRY_OUT(name_file(folder, step, h5_ending[f->manifest->is_other], f->path));
     ATH_TRY_OUT(open_verified(f));
     *out = f;
     f = NULL;

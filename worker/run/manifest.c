@@ -124,8 +124,8 @@ ath_err ath_manifest_publish(const ath_manifest *m, const char *path)
     char hash[ATH_HASH_TEXT];
     ath_str s = {0};
 
-    ath_str_print(&s, "%spinned %" PRId64 "\nfile %" PRId64 " %s\n", head, m->is_pinned, m->bytes,
-                  ath_hash_print(m->digest, hash));
+    ath_str_print(&s, "%spinned %" PRId64 "\n%s %" PRId64 " %s\n", head, m->is_pinned,
+                  m->is_other ? "other" : "file", m->bytes, ath_hash_print(m->digest, hash));
     for (int64_t i = 0; i < m->n_tensors; i++) {
         const ath_manifest_tensor *t = &m->tensor[i];
         ath_str_print(&s, "tensor %" PRId64 " %" PRId64 " %s %s\n", t->offset, t->bytes,
@@ -192,8 +192,11 @@ static bool parse(char *text, const char *end, ath_manifest *m)
     char *at = text;
 
     if (!take_text(&at, head) || !take_text(&at, "pinned ") ||
-        !take_number(&at, '\n', &m->is_pinned) || !take_text(&at, "file ") ||
-        !take_number(&at, ' ', &m->bytes) || !take_hash(&at, '\n', &m->digest))
+        !take_number(&at, '\n', &m->is_pinned))
+        return false;
+    m->is_other = take_text(&at, "other ");
+    if ((!m->is_other && !take_text(&at, "file ")) || !take_number(&at, ' ', &m->bytes) ||
+        !take_hash(&at, '\n', &m->digest))
         return false;
     while (at < end)
         if (!take_tensor(&at, m)) return false;

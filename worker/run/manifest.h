@@ -4,7 +4,7 @@
  *
  *     athanor checkpoint 1
  *     pinned 0
- *     file 163577856 0123456789abcdef0123456789abcdef        bytes, digest
+ *     file 163577856 0123456789abcdef0123456789abcdef        bytes, digest; "other": of the other name
  *     tensor 2048 4096 fedcba98... value/<parameter>         offset, bytes, digest, name
  *     end 89abcdef...                                        digest of all before
  *
@@ -30,7 +30,8 @@ typedef struct ath_manifest_tensor {
 
 typedef struct ath_manifest {
     int64_t is_pinned;
-    int64_t bytes; /* of the h5 file */
+    bool is_other; /* the h5 file has the other of its two names */
+    int64_t bytes; /* of it */
     ath_hash digest;
     ath_manifest_tensor *tensor;
     int64_t n_tensors, room;
