@@ -1,6 +1,7 @@
 #include "tests/faulty_io.h"
 
 #include "core/mem.h"
+#include "core/time.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -69,6 +70,14 @@ static const char *path_of(const faulty_io *f, int fd)
 
 /* ---- calls ---- */
 
+static void wait_here(faulty_io *f)
+{
+    enum { NS = 100000 };
+
+    atomic_store(&f->is_waiting, true);
+    while (!atomic_load(&f->may_go_on)) ath_time_sleep_ns(NS);
+}
+
 /* True where this call goes wrong with errno set; counts it. */
 static bool goes_wrong(faulty_io *f, const char *name)
 {
@@ -86,15 +95,16 @@ static bool goes_wrong(faulty_io *f, const char *name)
     }
     if (!is_here) return false;
     f->failed = name;
+    if (f->kind == FAULT_WAIT) wait_here(f);
     f->is_crashed = f->kind == FAULT_CRASH;
     errno = f->kind == FAULT_CRASH ? EIO : f->code;
-    return f->kind != FAULT_SHORT;
+    return f->kind != FAULT_SHORT && f->kind != FAULT_WAIT;
 }
 
 /* How much of `n` bytes this call carries. */
 static size_t part_of(const faulty_io *f, size_t n)
 {
-    return f->n_calls == f->fail_at ? (n + 1) / 2 : n;
+    return f->kind == FAULT_SHORT && f->n_calls == f->fail_at ? (n + 1) / 2 : n;
 }
 
 static int faulty_open(void *user, const char *path, int flags)

@@ -10,11 +10,14 @@
 
 #include "core/io/file.h"
 
+#include <stdatomic.h>
+
 typedef enum fault_kind {
     FAULT_ERROR, /* the call fails with `code`, once */
     FAULT_SHORT, /* a read or write carries half of its bytes, at least one; others go well */
     FAULT_FULL,  /* this call if it writes, and every write after it, fails with `code` */
     FAULT_CRASH, /* the process is gone: a write is torn in half, nothing after it takes place */
+    FAULT_WAIT,  /* the call takes until it may go on, and goes well */
 } fault_kind;
 
 /* ---- a record of what went well and changes something, in order ---- */
@@ -55,8 +58,9 @@ typedef struct faulty_io {
     int n_calls;
     int n_open; /* descriptors not closed */
     bool is_crashed;
-    const char *failed; /* name of the call that had the fault, or NULL */
-    io_trace *trace;    /* where calls are recorded; NULL: they are not */
+    _Atomic bool is_waiting, may_go_on; /* FAULT_WAIT */
+    const char *failed;                 /* name of the call that had the fault, or NULL */
+    io_trace *trace;                    /* where calls are recorded; NULL: they are not */
     ath_io io;
 } faulty_io;
 

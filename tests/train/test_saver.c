@@ -1,8 +1,9 @@
 /*
- * Checkpoints written beside the training: while the disk takes its time, the caller goes on, even
- * with HDF5 files of its own, byte for byte as if it were alone; the files are those that the same
- * checkpoint written in the foreground has; what went wrong is told when it is taken, and the next one
- * is as if nothing had been; what was begun is written though nobody takes it.
+ * Checkpoints written beside the training: while the disk takes its time, at whichever call, the caller
+ * goes on and the checkpoint before counts; also with HDF5 files of its own, byte for byte as if it were
+ * alone. The files are those that the same checkpoint written in the foreground has; what went wrong is
+ * told when it is taken, and the next one is as if nothing had been; what was begun is written though
+ * nobody takes it.
  */
 #include "core/io/h5.h"
 #include "core/mem.h"
@@ -162,6 +163,29 @@ static void check_failing(ath_saver *s, const char *folder)
     CHECK(newest(folder) == 20);
 }
 
+/* Each call of a save in turn takes for ever: the caller goes on, and the checkpoint before counts. */
+static void check_late(ath_saver *s, const char *folder)
+{
+    bool has_waited = true;
+
+    for (int k = 1; has_waited; k += ATH_TORTURE ? 17 : 1) { /* which reads 23 bytes at a time */
+        faulty_io f = {.fail_at = k, .kind = FAULT_WAIT};
+        const ath_checkpoint c = checkpoint_of(20 + k);
+        const int64_t before = newest(folder);
+        faulty_io_install(&f);
+        CHECK_OK(ath_saver_begin(s, folder, &c, 1));
+        while (!atomic_load(&f.is_waiting) && !ath_saver_is_done(s)) ath_time_sleep_ns(MS / 10);
+        has_waited = atomic_load(&f.is_waiting);
+        ath_io_replace(NULL); /* no other call waits */
+        const int64_t now = newest(folder);
+        CHECK(now == 20 + k || (has_waited && now == before));
+        CHECK(ath_saver_is_done(s) == !has_waited);
+        atomic_store(&f.may_go_on, true);
+        CHECK_OK(ath_saver_take(s));
+        CHECK(newest(folder) == 20 + k);
+    }
+}
+
 static void check_making(void)
 {
     ath_saver *s = NULL;
@@ -182,7 +206,7 @@ static void check_making(void)
 
 int main(void)
 {
-    const ath_checkpoint last = checkpoint_of(30);
+    const ath_checkpoint last = checkpoint_of(9000);
     char folder[ATH_TEST_PATH];
     ath_saver *s = NULL;
 
@@ -199,10 +223,12 @@ int main(void)
     check_together(s, folder);
     ath_test_begin("a full disk");
     check_failing(s, folder);
+    ath_test_begin("each call late");
+    check_late(s, folder);
     ath_test_begin("nobody takes it");
     CHECK_OK(ath_saver_begin(s, folder, &last, 2));
     ath_saver_destroy(&s);
-    CHECK(newest(folder) == 30);
+    CHECK(newest(folder) == 9000);
     ath_data_folder_remove(&data);
     return ath_test_end();
 }
