@@ -11,8 +11,6 @@
  * linears and 1x1 convolutions), full. The last two update with AdamW.
  */
 #include "core/mem.h"
-#include "kernels/conv2d.h"
-#include "kernels/ops.h"
 #include "kernels/peak.h"
 #include "kernels/peak_dnnl.h"
 #include "worker/adapter/lora.h"
@@ -286,19 +284,6 @@ static double peak_mib(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (double)u.ru_maxrss / 1024 : 0;
 }
 
-/* The 3x3 convolution at the finest level, as oneDNN runs it bare: what the machine can do now. */
-static ath_err machine_rate(const settings *s, double *gflops)
-{
-    const ath_conv2d_attr attr = {1, 1, 1, 1, 1};
-    ath_site site = {.op = &ath_op_conv2d, .attr = &attr, .n_threads = s->threads};
-
-    site.in[0] = (ath_desc){s->dtype, 4, {1, 64, 64, 320}};
-    site.in[1] = (ath_desc){s->dtype, 4, {320, 320, 3, 3}};
-    site.in[2] = (ath_desc){ATH_F32, 1, {320}};
-    ATH_TRY(ath_op_infer(site.op, site.attr, site.in, site.out, site.saved));
-    return ath_peak_dnnl(&site, gflops);
-}
-
 static ath_err measure(const settings *s, bench *b)
 {
     const ath_plan_stats t = ath_plan_get_stats(b->plan);
@@ -312,7 +297,7 @@ static ath_err measure(const settings *s, bench *b)
         seconds[i] = now() - start;
     }
     const double peak = peak_mib();
-    ATH_TRY(machine_rate(s, &rate));
+    ATH_TRY(ath_peak_conv(s->dtype, s->threads, &rate));
     qsort(seconds, (size_t)n, sizeof *seconds, by_value);
     const double median = seconds[n / 2], reached = t.flop / median / 1e9;
     printf("%s %s%s %s, %d px, batch %d, %d threads, %d runs\n", s->model, s->mode,

@@ -127,15 +127,19 @@ lost:
     return NULL;
 }
 
-static json_t *forecast(const ath_forecast *f)
+static json_t *forecast(const ath_plan_report *r)
 {
+    const ath_forecast *f = &r->forecast;
+    const int64_t activations = r->cost ? r->cost->activation_bytes : 0;
+
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "unet_parameters",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "unet_parameters",
         (json_int_t)f->n_params_unet, "text_encoder_parameters", (json_int_t)f->n_params_text,
         "latent_cache_bytes", (json_int_t)f->latent_bytes, "checkpoint_bytes",
         (json_int_t)f->checkpoint_bytes, "export_bytes", (json_int_t)f->export_bytes, "exports",
         (json_int_t)f->n_exports, "frozen_bytes", (json_int_t)f->frozen_bytes, "state_bytes",
-        (json_int_t)f->state_bytes, "saving_bytes", (json_int_t)f->saving_bytes);
+        (json_int_t)f->state_bytes, "saving_bytes", (json_int_t)f->saving_bytes, "activation_bytes",
+        (json_int_t)activations, "seconds", r->seconds);
 }
 
 static json_t *advice(const char *lines)
@@ -169,7 +173,7 @@ ath_err ath_report_plan_json(const ath_plan_report *r, ath_str *to)
             (json_int_t)b->n_samples, "micro_batch", (json_int_t)b->rule.micro_batch,
             "global_batch", (json_int_t)b->rule.global_batch, "buckets", buckets(b), "schedule",
             ath_rate_name(r->rate.kind), "warmup_steps", (json_int_t)r->rate.n_warmup,
-            "learning_rate", rates(r), "shards", shards(r), "forecast", forecast(&r->forecast),
-            "advice", advice(r->advice)),
+            "learning_rate", rates(r), "shards", shards(r), "forecast", forecast(r), "advice",
+            advice(r->advice)),
         to);
 }

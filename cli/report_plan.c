@@ -25,6 +25,32 @@ int ath_plan_milestones(const ath_rate *rate, int64_t at[ATH_MILESTONES_MAX])
     return n;
 }
 
+ath_size ath_plan_largest(const ath_budget *b)
+{
+    ath_size most = {0};
+
+    for (int64_t i = 0; i < b->n_buckets; i++) {
+        const ath_size s = b->bucket[i].size;
+        if ((int64_t)s.width * s.height > (int64_t)most.width * most.height) most = s;
+    }
+    return most;
+}
+
+/* Work goes with pixels; a step lasts as long as the rank that has most of its micro-batches. */
+static double count_seconds(const ath_budget *b, const ath_cost *cost, int64_t n_ranks)
+{
+    const ath_size most = ath_plan_largest(b);
+    const int64_t micros = b->rule.global_batch / b->rule.micro_batch;
+    const double busy = (double)micros / (double)((micros + n_ranks - 1) / n_ranks); /* ranks */
+    double pixels = 0;
+
+    for (int64_t i = 0; i < b->n_buckets; i++)
+        pixels += (double)b->bucket[i].n_train * b->bucket[i].size.width * b->bucket[i].size.height;
+    pixels *= (double)b->n_samples / (double)b->n_train;
+    const double of_cost = (double)b->rule.micro_batch * most.width * most.height;
+    return pixels / of_cost * cost->flop / cost->flop_per_s / busy;
+}
+
 static void print_bytes(const char *name, int64_t bytes, const char *of, ath_str *to)
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
@@ -138,6 +164,24 @@ static void print_shards(const ath_plan_report *r, ath_str *to)
         ath_str_print(to, "  and %" PRId64 " more (--json lists all)\n", r->n_ranks - RANKS_SHOWN);
 }
 
+static void print_cost(const ath_plan_report *r, ath_str *to)
+{
+    const int64_t minutes = (int64_t)(r->seconds / 60 + 0.5);
+
+    if (!r->cost) {
+        ath_str_print(to, "  activations come on top\n");
+        return;
+    }
+    print_bytes("activations", r->cost->activation_bytes,
+                "in memory of every rank, for the largest shape", to);
+    ath_str_print(to, "  %-17s %5" PRId64 " h %02" PRId64 "   ", "steps last", minutes / 60,
+                  minutes % 60);
+    ath_str_print(to,
+                  "on ranks with %" PRId64 " thread%s of this machine each; latents, samples and "
+                  "saving come on top\n",
+                  r->job->train->threads, r->job->train->threads == 1 ? "" : "s");
+}
+
 static void print_forecast(const ath_plan_report *r, ath_str *to)
 {
     const ath_forecast *f = &r->forecast;
@@ -157,7 +201,7 @@ static void print_forecast(const ath_plan_report *r, ath_str *to)
                     "in memory: parameters, gradients, two moments, average where one is kept", to);
         print_bytes("to save it", f->saving_bytes,
                     "in memory of the first rank, from the first checkpoint on", to);
-        ath_str_print(to, "  activations come on top\n");
+        print_cost(r, to);
     } else {
         ath_str_print(to, "  other sizes are known for the model sd15 only\n");
     }
@@ -200,15 +244,19 @@ static ath_err advise_check(const Athanor__Job *job, const ath_budget *budget, a
     return ath_str_check(to);
 }
 
-ath_err ath_report_plan_make(const Athanor__Job *job, const ath_budget *budget, int64_t n_ranks,
-                             bool is_json, ath_str *to)
+ath_err ath_report_plan_make(const Athanor__Job *job, const ath_budget *budget,
+                             const ath_cost *cost, int64_t n_ranks, bool is_json, ath_str *to)
 {
     ath_err err = ATH_OK;
     ath_epoch first = {0};
     ath_share *share = NULL;
     ath_str advice = {0};
-    ath_plan_report r = {
-        .job = job, .budget = budget, .forecast = ath_forecast_of(job, budget), .n_ranks = n_ranks};
+    ath_plan_report r = {.job = job,
+                         .budget = budget,
+                         .forecast = ath_forecast_of(job, budget),
+                         .cost = cost,
+                         .seconds = cost ? count_seconds(budget, cost, n_ranks) : 0,
+                         .n_ranks = n_ranks};
 
     ATH_TRY_OUT(ath_rate_of(job, budget->n_steps, &r.rate));
     ATH_TRY_OUT(ATH_NEW(n_ranks, "shards", &share));

@@ -105,7 +105,7 @@ ath_err ath_train_boss_plan(ath_train_boss *b, const Athanor__Job *job, int64_t 
     ATH_TRY(ath_scan_job(job, &b->scan));
     ATH_TRY(examine(job, &b->scan, &n_warnings));
     ATH_TRY(ath_budget_create(&b->scan, &rule, &b->budget));
-    ATH_TRY(ath_report_plan_make(job, b->budget, n_ranks, false, &b->report));
+    ATH_TRY(ath_report_plan_make(job, b->budget, NULL, n_ranks, false, &b->report));
     ATH_TRY(ath_budget_pack(b->budget, job, plan, n));
     print_short(b, n_ranks, n_warnings);
     return ATH_OK;

@@ -3,6 +3,7 @@
 #include "core/time.h"
 #include "kernels/chain_dnnl.h"
 #include "kernels/conv2d.h"
+#include "kernels/ops.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,4 +170,17 @@ out:
     dnnl_primitive_desc_destroy(pd);
     ath_dnnl_set_threads(before);
     return err;
+}
+
+ath_err ath_peak_conv(ath_dtype dtype, int32_t n_threads, double *gflops)
+{
+    const ath_conv2d_attr attr = {1, 1, 1, 1, 1};
+    ath_site site = {
+        .op = &ath_op_conv2d,
+        .attr = &attr,
+        .n_threads = n_threads,
+        .in = {{dtype, 4, {1, 64, 64, 320}}, {dtype, 4, {320, 320, 3, 3}}, {ATH_F32, 1, {320}}}};
+
+    ATH_TRY(ath_op_infer(site.op, site.attr, site.in, site.out, site.saved));
+    return ath_peak_dnnl(&site, gflops);
 }

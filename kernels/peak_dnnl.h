@@ -13,4 +13,8 @@
  * median of nine runs after one that is not counted. ENOTSUP for other ops; EDNNL, ENOMEM. */
 ATH_MUST ath_err ath_peak_dnnl(const ath_site *site, double *gflops);
 
+/* The same of what whole steps are held against: Stable Diffusion 1.5's 3x3 convolution at its finest
+ * level and 512 pixels, forward. A tenth of a second. */
+ATH_MUST ath_err ath_peak_conv(ath_dtype dtype, int32_t n_threads, double *gflops);
+
 #endif

@@ -6,6 +6,7 @@
 #include "worker/dist/dist.h"
 #include "worker/dist/stage.h"
 #include "worker/model/params.h"
+#include "worker/run/recipe_of.h"
 #include "worker/run/run_private.h"
 
 #include <inttypes.h>
@@ -114,38 +115,11 @@ out:
 
 static ath_err make_trainer(ath_run *r)
 {
-    const Athanor__Job *job = r->opts->job;
-    const Athanor__Optimizer *o = job->optimizer;
-    const Athanor__Adapter *a = job->adapter;
+    ath_trainer_opts opts = ath_trainer_opts_of(r->opts->job, ath_base_spec(r->base), &r->lora);
 
-    const double alpha = a->alpha > 0 ? a->alpha : (double)a->rank;
-    r->lora = (ath_lora){.rank = (int32_t)a->rank,
-                         .alpha = (float)alpha,
-                         .conv_rank = (int32_t)a->conv_rank,
-                         .conv_alpha = (float)(alpha * (double)a->conv_rank / (double)a->rank)};
-    const ath_trainer_opts opts = {
-        .spec = *ath_base_spec(r->base),
-        .backend = ATH_CPU,
-        .dtype = ath_run_dtype(job),
-        .n_threads = (int32_t)job->train->threads,
-        .recompute = job->train->recompute,
-        .trains_unet = ath_job_trains_unet(job),
-        .trains_text = ath_job_trains_text(job),
-        .lora = a->kind == ATHANOR__ADAPTER__KIND__LORA ? &r->lora : NULL,
-        .clip_skip = (int32_t)job->train->clip_skip,
-        .n_chunks = (int32_t)(job->train->tokens / 75),
-        .n_leaves_max = (int32_t)r->opts->plan->micros_per_step,
-        .digest_every = job->train->digest_every,
-        .reduces_fast = job->train->reduce == ATHANOR__TRAIN__REDUCE__FAST,
-        .max_norm = job->train->max_norm,
-        .beta1 = o->beta1,
-        .beta2 = o->beta2,
-        .eps = o->eps,
-        .weight_decay = o->weight_decay,
-        .ema_decay = job->train->ema_decay,
-        .seed = (uint64_t)job->seed,
-        .load = ath_run_load,
-        .load_context = r->base};
+    opts.n_leaves_max = (int32_t)r->opts->plan->micros_per_step;
+    opts.load = ath_run_load;
+    opts.load_context = r->base;
     return ath_trainer_create(&opts, &r->trainer);
 }
 
