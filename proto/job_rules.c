@@ -1,7 +1,9 @@
 /* What no range of a single key can say. */
 #include "proto/job_private.h"
 
+#include "core/text/prompt.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A run lasts epochs or steps: `steps` alone means steps, and what a --set says wins over the file. */
@@ -107,6 +109,23 @@ static ath_err check_class_images(ath_job_reader *r, const Athanor__Job *job)
     return ATH_OK;
 }
 
+static ath_err check_samples(ath_job_reader *r, const Athanor__Job *job)
+{
+    char key[40];
+    int n = 0;
+
+    for (size_t i = 0; i < job->n_sample; i++) {
+        const char *network = ath_prompt_find_network(job->sample[i]->prompt, &n);
+        if (!network) continue;
+        snprintf(key, sizeof key, "sample.%zu.prompt", i);
+        ATH_TRY(ath_job_complain_of(r, key,
+                                    "%s has \"%.*s\", which nothing here acts on; wanted the "
+                                    "prompt alone: what is trained takes part in it",
+                                    key, n < 80 ? n : 80, network));
+    }
+    return ATH_OK;
+}
+
 ath_err ath_job_rules(ath_job_reader *r, Athanor__Job *job)
 {
     if (strchr(job->name, '/') || job->name[0] == '.')
@@ -127,6 +146,7 @@ ath_err ath_job_rules(ath_job_reader *r, Athanor__Job *job)
     ATH_TRY(check_train(r, job));
     ATH_TRY(check_sizes(r, job));
     ATH_TRY(check_optimizer(r, job->optimizer));
+    ATH_TRY(check_samples(r, job));
     return check_class_images(r, job);
 }
 

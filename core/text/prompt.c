@@ -226,3 +226,18 @@ out:
     ath_mem_free(&weight);
     return err;
 }
+
+const char *ath_prompt_find_network(const char *prompt, int *n)
+{
+    static const char *const kinds[] = {"<lora:", "<lyco:", "<hypernet:"};
+    const char *at = NULL;
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const char *found = strstr(prompt, kinds[i]);
+        if (found && (!at || found < at)) at = found;
+    }
+    if (!at) return NULL;
+    *n = (int)strcspn(at, ">");
+    *n += at[*n] == '>';
+    return at;
+}

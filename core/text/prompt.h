@@ -33,4 +33,8 @@ enum { ATH_PROMPT_DEPTH = 100 };
 ATH_MUST ath_err ath_prompt_chunks(const ath_tokenizer *tokenizer, const char *prompt,
                                    int32_t n_min, ath_chunks *out);
 
+/* The first <lora:name:weight> (lyco, hypernet) of a prompt, of *n bytes: the WebUI takes it out and
+ * loads that file. Nothing here does, so whoever takes prompts from people refuses it. NULL: none. */
+const char *ath_prompt_find_network(const char *prompt, int *n);
+
 #endif

@@ -86,6 +86,7 @@ refused 4 'is Stable Diffusion 1.x, single file; wanted a LoRA' "${small[@]}" --
 head -c 9000 lora_tiny.safetensors >cut.safetensors
 refused 4 'cut.safetensors' "${small[@]}" --prompt cat --lora cut.safetensors
 refused 2 'the weight is 1e+06' "${small[@]}" --prompt cat --lora lora_tiny.safetensors:1e6
+refused 2 'the prompt has "<lora:fox:0.8>"' "${small[@]}" --prompt 'cat <lora:fox:0.8>'
 refused 2 'a name is empty' "${small[@]}" --prompt cat --lora lora_tiny.safetensors,
 refused 5 'is not a folder' "${small[@]}" --prompt cat --out prompts.txt
 refused 5 'the one above it is missing' "${small[@]}" --prompt cat --out a/b/c

@@ -179,6 +179,8 @@ static void check_refusals(void)
     refuse("data.train = 't'\ndata.resolution = [512]", "found an array of 1, wanted pixels");
     refuse("data.train = 't'\ndata.resolution = 500", "found 500, wanted pixels");
     refuse("data.train = 't'\nsample = {}", "wanted an array of tables, [[sample]]");
+    refuse("data.train = 't'\n[[sample]]\nprompt = 'a'\n[[sample]]\nprompt = 'b <lora:x:1>'",
+           "sample.1.prompt has \"<lora:x:1>\", which nothing here acts on");
     refuse("data.train = 't'\nsample = [1]", "found 1, wanted an array of tables");
     refuse("data.train = 't'\ntrain = 3", "found 3, wanted a table, [train]");
     refuse("data.train = 't'\nname = 2026-01-01", "found a date or time, wanted a text");

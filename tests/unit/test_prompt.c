@@ -261,6 +261,25 @@ static void test_bad_lines(void)
     ath_arena_release(&arena);
 }
 
+static void test_networks(void)
+{
+    static const struct {
+        const char *prompt, *found;
+    } rows[] = {{"a fox", NULL},
+                {"a <lora fox>", NULL},
+                {"<lora:fox:0.8> a fox", "<lora:fox:0.8>"},
+                {"a <hypernet:b:1>, <lora:fox>", "<hypernet:b:1>"},
+                {"a <lyco:c", "<lyco:c"}};
+    int n = 0;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *wanted = rows[i].found;
+        ath_test_begin(rows[i].prompt);
+        const char *at = ath_prompt_find_network(rows[i].prompt, &n);
+        CHECK(wanted ? at && n == (int)strlen(wanted) && !memcmp(at, wanted, strlen(wanted)) : !at);
+    }
+}
+
 static void test_memory(void)
 {
     const ath_mem_stats before = ath_mem_get_stats();
@@ -304,6 +323,7 @@ int main(void)
     test_limits();
     test_lines();
     test_bad_lines();
+    test_networks();
     test_memory();
     ath_tokenizer_destroy(&clip);
     return ath_test_end();

@@ -45,7 +45,13 @@ ath_err ath_recipe_check(const ath_recipe *r)
 {
     ath_noise_schedule schedule;
     ath_steps steps;
+    int n = 0;
+    const char *network = ath_prompt_find_network(r->prompt, &n);
 
+    ATH_NEED(!network, ATH_EINVAL,
+             "the prompt has \"%.*s\", which nothing here acts on; leave it out and name the file "
+             "beside the prompt: --lora FILE:WEIGHT",
+             n < 80 ? n : 80, network);
     ATH_NEED(r->width > 0 && r->height > 0 && r->width % ATH_SIDE_STEP == 0 &&
                  r->height % ATH_SIDE_STEP == 0 && r->width <= ATH_IMAGE_SIDE_MAX &&
                  r->height <= ATH_IMAGE_SIDE_MAX,
