@@ -90,6 +90,22 @@ out:
     return err;
 }
 
+/* Threads without a core of their own wait for each other in every kernel. */
+static ath_err warn_of_threads(const session *s)
+{
+    const int64_t n = s->job->train->threads, cores = ath_cores();
+    int32_t n_here = 1;
+
+    ATH_TRY(ath_dist_agree(ath_dist_count_here(&n_here)));
+    if (ath_dist_rank() != 0 || n == 1 || n_here == 1 || n * n_here <= cores) return ATH_OK;
+    fprintf(stderr,
+            "%" PRId32 " ranks of %" PRId64 " threads share the %" PRId64
+            " cores of this machine and wait for each other; train.threads = %" PRId64
+            " would be faster (a part of the recipe: another number may change the last bits)\n",
+            n_here, n, cores, cores / n_here > 1 ? cores / n_here : 1);
+    return ATH_OK;
+}
+
 static ath_err share_job(session *s)
 {
     uint8_t *bytes = NULL;
@@ -200,6 +216,7 @@ static ath_err train(session *s)
         if (ath_dist_rank() == 0) printf("%s\n", s->place.model);
         return ATH_OK;
     }
+    ATH_TRY(warn_of_threads(s));
     ATH_TRY(ath_watch_start(s->job->train->watch_seconds, &s->watch));
     ATH_TRY(draw_class_images(s));
     ATH_TRY(share_plan(s));

@@ -102,6 +102,12 @@ check 'fast: the losses of exact' bash -c 'paste <(echo "$1") <(echo "$2") |
 check 'said by the curve' bash -c '"$0" curve runs/fast | grep -q "reduced fast"' "$athanor"
 check 'and by its numbers' grep -q '"reduce": "fast"' fast.json
 
+# threads that have no core of their own are told of, and change nothing else
+check 'more threads than cores' without_leaks "$athanor" train job.toml --ranks 2 --set name=many \
+    --set train.steps=1 --set train.threads=$(($(nproc) + 1))
+mv err many.err
+check 'says so' grep -qF "2 ranks of $(($(nproc) + 1)) threads share the $(nproc) cores" many.err
+
 # ---- the budget: a whole epoch, as planned ----
 whole=(--set train.epochs=1)
 run whole 2 "${whole[@]}"

@@ -27,6 +27,9 @@ void ath_dist_finalize(void);
 int32_t ath_dist_rank(void);
 int32_t ath_dist_size(void);
 
+/* Ranks on this rank's machine, itself too. All ranks. */
+ATH_MUST ath_err ath_dist_count_here(int32_t *n);
+
 /* Waits for all ranks. */
 ATH_MUST ath_err ath_dist_barrier(void);
 

@@ -74,6 +74,23 @@ int32_t ath_dist_size(void)
     return world.size;
 }
 
+ath_err ath_dist_count_here(int32_t *n)
+{
+    MPI_Comm here = MPI_COMM_NULL;
+    int count = 1;
+
+    *n = 1;
+    if (!world.is_up) return ATH_OK;
+    ath_stage_wait(true);
+    ATH_TRY(ath_dist_check(
+        MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
+        "MPI_Comm_split_type"));
+    ath_err err = ath_dist_check(MPI_Comm_size(here, &count), "MPI_Comm_size");
+    MPI_Comm_free(&here);
+    if (!err) *n = count;
+    return err;
+}
+
 ath_err ath_dist_barrier(void)
 {
     if (!world.is_up) return ATH_OK;
