@@ -1,6 +1,7 @@
 #include "kernels/op.h"
 
 #include "kernels/chain_dnnl.h"
+#include "kernels/cuda.h"
 #include "kernels/ops.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,6 +76,7 @@ const char *ath_backend_name(ath_backend backend)
 const ath_kernel *ath_op_kernel(const ath_op *op, ath_pass pass, ath_backend backend)
 {
     const ath_kernel *column = pass == ATH_FWD ? op->fwd : op->bwd;
+    if (backend == ATH_CUDA) return ath_cuda_kernel(op, pass);
     if (column[backend].run) return &column[backend];
     if (backend == ATH_CPU && column[ATH_REF].run) return &column[ATH_REF];
     return NULL;

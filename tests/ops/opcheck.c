@@ -1,6 +1,10 @@
 #include "tests/ops/opcheck.h"
 
+#include "kernels/cuda.h"
 #include "kernels/ops.h"
+#if ATH_OPCHECK_SHIM
+#include "tests/cuda/shim_library.h"
+#endif
 
 #include <signal.h>
 #include <stdarg.h>
@@ -23,7 +27,7 @@ static const struct {
     [OPT_OP] = {"op", "", NULL, "this op only"},
     [OPT_CASE] = {"case", "", NULL, "this case only"},
     [OPT_TAG] = {"tag", "any", "any|quick|sd15|odd|perf", "cases of this kind only"},
-    [OPT_BACKEND] = {"backend", "any", "any|ref|ref64|cpu",
+    [OPT_BACKEND] = {"backend", "any", "any|ref|ref64|cpu|cuda",
                      "any: cpu, and ref too where it is quick; grad: ref64 always"},
     [OPT_DTYPE] = {"dtype", "any", "any|f32|bf16", "of activations"},
     [OPT_THREADS] = {"threads", "2", NULL, "threads of the kernels"},
@@ -130,13 +134,25 @@ static bool is_backend_chosen(const struct mode *m, const options *o, const ath_
 {
     if (o->number[OPT_BACKEND] != ANY)
         return strcmp(o->text[OPT_BACKEND], ath_backend_name(backend)) == 0;
+    if (backend == ATH_CUDA) return false;
     return backend == ATH_CPU || (c->tags & QUICK && m->run != ath_mode_perf);
+}
+
+/* Whether the CUDA backend has a kernel of its own that runs here. */
+static bool has_own(const ath_op *op)
+{
+#if ATH_OPCHECK_SHIM
+    return ath_shim_has(op, ATH_FWD);
+#else
+    return ath_cuda_kernel(op, ATH_FWD) != NULL;
+#endif
 }
 
 /* The backends and dtypes of one case. */
 static void run_case(const struct mode *m, const options *o, ath_setup s, ath_report *r)
 {
-    static const ath_backend backends[] = {ATH_REF, ATH_CPU};
+    static const ath_backend backends[] = {ATH_REF, ATH_CPU, ATH_CUDA};
+    enum { N = sizeof backends / sizeof *backends };
     const int dtype = o->number[OPT_DTYPE];
 
     if (m->is_on_ref64) {
@@ -145,9 +161,10 @@ static void run_case(const struct mode *m, const options *o, ath_setup s, ath_re
         run_setup(m, &s, r);
         return;
     }
-    for (int b = 0; b < 2; b++) {
+    for (int b = 0; b < N; b++) {
         s.backend = backends[b];
         if (!is_backend_chosen(m, o, s.c, s.backend)) continue;
+        if (s.backend == ATH_CUDA && !has_own(s.op)) continue;
         s.dtype = ATH_F32;
         if (dtype != DTYPE_BF16) run_setup(m, &s, r);
         s.dtype = ATH_BF16;
@@ -296,6 +313,9 @@ int main(int argc, char **argv)
         list_cases(&o);
         return 0;
     }
+#if ATH_OPCHECK_SHIM
+    ath_shim_install();
+#endif
     for (int k = 0; k < N_CRASHES; k++) former[k] = signal(crashes[k], on_crash);
     r.is_json = o.json;
     const int mode = o.number[OPT_MODE];

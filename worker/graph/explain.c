@@ -88,8 +88,7 @@ static void explain_step(const ath_plan *plan, int32_t i, ath_str *to)
     const ath_site *t = &s->site;
     const char *pass = t->pass == ATH_BWD ? "bwd" : s->is_again ? "again" : "fwd";
     const ath_kernel *kernel = plan->bounds[s->bound].kernel;
-    const bool is_own =
-        kernel == (t->pass == ATH_FWD ? t->op->fwd : t->op->bwd) + plan->opts.backend;
+    const bool is_own = kernel != ath_op_kernel(t->op, t->pass, ATH_REF);
     ath_str_print(to, "%5" PRId32 "  %-5s %-12s ", i, s->is_update ? "upd" : pass, t->op->name);
     if (t->op->show && t->attr) t->op->show(t->attr, to);
     ath_str_print(to, "  %s  %s  %s%s%s", s->path, ath_desc_print(&t->out[0], desc),
