@@ -174,7 +174,7 @@ static void print_cost(const ath_plan_report *r, ath_str *to)
     }
     print_bytes("activations", r->cost->activation_bytes,
                 "in memory of every rank, for the largest shape", to);
-    ath_str_print(to, "  %-17s %5" PRId64 " h %02" PRId64 "   ", "steps last", minutes / 60,
+    ath_str_print(to, "  %-17s %5" PRId64 " h %02" PRId64 "   ", "steps last about", minutes / 60,
                   minutes % 60);
     ath_str_print(to,
                   "on ranks with %" PRId64 " thread%s of this machine each; latents, samples and "

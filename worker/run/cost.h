@@ -14,7 +14,7 @@ typedef struct ath_cost {
 } ath_cost;
 
 /* Of n samples of width x height pixels, in a model of the job's kind. The rate is measured, now: half a
- * second; it is right within about a third. */
+ * second, and no truer than within a factor of two: what else the machine does now counts. */
 ATH_MUST ath_err ath_cost_of(const Athanor__Job *job, int64_t n, int64_t width, int64_t height,
                              ath_cost *out);
 
