@@ -6,26 +6,10 @@ athanor=$1 make_pictures=$2
 # shellcheck source=tests/e2e/checks.sh
 . "$(dirname "$0")/../e2e/checks.sh"
 
-"$athanor" init --spec tiny base.safetensors || exit 1
-"$make_pictures" data/1_dog/a.png 64 64 1 data/1_dog/b.png 64 64 2 || exit 1
-cat >job.toml <<'END'
-[model]
-base = "base.safetensors"
-spec = "tiny"
-[data]
-train = "data"
-resolution = 64
-[data.buckets]
-min = 64
-max = 64
-[adapter]
-rank = 2
-[train]
-epochs = 2
-mixed = "f32"
-threads = 1
-[save]
-state_minutes = 0.0001
+tiny_job data/1_dog/a.png 64 64 1 data/1_dog/b.png 64 64 2 <<'END'
+data.buckets = {min = 64, max = 64}
+train.epochs = 2
+save.state_minutes = 0.0001
 END
 
 # train_within KIB NAME: no file may grow beyond; what would is refused and does not end the process

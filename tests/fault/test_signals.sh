@@ -11,31 +11,14 @@ athanor=$1 make_pictures=$2 n_trials=$3 RANDOM=${4:-1}
 export ASAN_OPTIONS=detect_leaks=0:${ASAN_OPTIONS-}
 export TSAN_OPTIONS=detect_deadlocks=0:ignore_noninstrumented_modules=1:${TSAN_OPTIONS-}
 
-"$athanor" init --spec tiny base.safetensors || exit 1
 pictures=()
 for i in $(seq 10); do pictures+=("data/1_dog/$i.png" 64 64 "$i"); done
-"$make_pictures" "${pictures[@]}" || exit 1
-cat >job.toml <<'END'
-seed = 3
-[model]
-base = "base.safetensors"
-spec = "tiny"
-[data]
-train = "data"
-resolution = 64
-[data.buckets]
-min = 64
-max = 64
-[adapter]
-rank = 2
-[train]
-epochs = 2
-global_batch = 2
-micro_batch = 1
-mixed = "f32"
-threads = 1
-[save]
-state_minutes = 0.0001
+tiny_job "${pictures[@]}" <<'END'
+data.buckets = {min = 64, max = 64}
+train.epochs = 2
+train.global_batch = 2
+train.micro_batch = 1
+save.state_minutes = 0.0001
 END
 
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
