@@ -80,6 +80,23 @@ expect 1 'a.c.o: other has external linkage' "$tools/check_names" "$tree"
 library 'void *malloc(unsigned long);' 'void *ath_f(void) { return malloc(9); }'
 expect 1 'a.c.o: calls malloc: use core/mem.h' "$tools/check_names" "$tree"
 rm "$tree"/*.a
+
+# commands ARGUMENTS_OF_GCC...: what CMake writes of a build of a.c
+commands() {
+    printf '[\n{\n  "directory": "%s",\n  "command": "/usr/bin/gcc %s -o a.o -c %s/a.c",\n  "file": "x"\n}\n]\n' \
+        "$tree" "$1" "$tree" >"$tree/compile_commands.json"
+}
+commands '-Wall -DTEXT=\\\"a\\\"'
+file a.c 'int ath_f(void);' 'int ath_f(void) { return TEXT[0]; }'
+expect 0 'check_clang: 1 files' "$tools/check_clang" "$tree"
+file a.c 'int ath_f(int x);' 'int ath_f(int x) { return (x = x); }'
+expect 1 'a.c:2:' "$tools/check_clang" "$tree"
+file a.c 'int ath_f(void);' 'int ath_f(void) { return other(); }'
+expect 1 'a.c:2:' "$tools/check_clang" "$tree"
+expect 1 'is not configured' "$tools/check_clang" "$tree/none"
+printf '[\n]\n' >"$tree/compile_commands.json"
+expect 1 '0 files' "$tools/check_clang" "$tree"
+rm "$tree/compile_commands.json"
 expect 1 '0 libraries' "$tools/check_names" "$tree"
 
 echo "$passed passed, $failed failed"
