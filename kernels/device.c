@@ -25,6 +25,11 @@ const char *ath_device_name(const ath_device *device)
     return device->kind->name;
 }
 
+bool ath_device_is_host(const ath_device *device)
+{
+    return device->kind->is_host;
+}
+
 bool ath_device_is_poisoned(const ath_device *device)
 {
     return device->kind->is_poisoned;

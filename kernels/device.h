@@ -34,6 +34,9 @@ void ath_device_destroy(ath_device **device);
 
 const char *ath_device_name(const ath_device *device);
 
+/* True where buffers are plain memory that the host may touch while no work runs (host). */
+bool ath_device_is_host(const ath_device *device);
+
 /* True where fresh and dead memory is to be filled with NaN (sim): ath_buf_poison does it. */
 bool ath_device_is_poisoned(const ath_device *device);
 

@@ -89,6 +89,7 @@ static ath_err buf_fill(ath_stream *stream, void *to, int byte, size_t bytes)
 
 static const ath_device_kind host = {
     .name = "host",
+    .is_host = true,
     .destroy = destroy,
     .buf_create = buf_create,
     .buf_release = buf_release,

@@ -12,7 +12,7 @@ typedef ath_err (*ath_work)(const void *arg);
 
 typedef struct ath_device_kind {
     const char *name;
-    bool is_poisoned;
+    bool is_host, is_poisoned;
     void (*destroy)(ath_device *device);
     ath_err (*buf_create)(ath_device *device, size_t bytes, const char *what, void **out);
     void (*buf_release)(ath_device *device, void *address);

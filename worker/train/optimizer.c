@@ -40,8 +40,10 @@ struct ath_optimizer {
     int64_t runs_room;
     int64_t n_own; /* numbers in this rank's slices */
     int32_t n_buckets;
-    float **values; /* by bucket */
+    float **values; /* by bucket, on the host */
     ath_buf moment1, moment2, data;
+    ath_buf grads; /* a slice's sums; empty where the device is the host */
+    float *copy;   /* likewise: a slice on its way */
     int64_t n_done;
 };
 
@@ -102,8 +104,8 @@ static ath_err make_buf(ath_optimizer *o, size_t bytes, const char *what, ath_bu
 
 static ath_err fill(ath_optimizer *o)
 {
-    const ath_buf value = ath_slab_part_of(o->on.slab, ATH_VALUE);
     const size_t element = sizeof(float);
+    int64_t most = 0; /* numbers in a slice */
 
     o->n_buckets = ath_plan_get_stats(o->on.plan).n_buckets;
     o->attr = (ath_adamw_attr){.rest1 = (float)(1 - o->opts.beta1),
@@ -118,14 +120,19 @@ static ath_err fill(ath_optimizer *o)
     for (int32_t k = 0; k < o->n_buckets; k++) {
         int64_t first = 0, n = 0, begin = 0;
         ath_plan_bucket_span(o->on.plan, k, &begin);
-        o->values[k] = at(value, begin);
+        o->values[k] = o->on.values + begin;
         ath_reduce_slice(o->on.reduce, k, ath_dist_rank(), &first, &n);
         if (n > 0) ATH_TRY(add_runs(o, k, first, n));
+        if (most < n) most = n;
     }
     for (int32_t i = 0; i < o->n_runs; i++) ATH_TRY(check_run(o, &o->runs[i]));
     ATH_TRY(make_buf(o, (size_t)(o->n_own + 1) * element, "first moments", &o->moment1));
     ATH_TRY(make_buf(o, (size_t)(o->n_own + 1) * element, "second moments", &o->moment2));
     ATH_TRY(make_buf(o, sizeof(step_data), "step data", &o->data));
+    if (!ath_device_is_host(o->on.device)) {
+        ATH_TRY(make_buf(o, (size_t)(most + 1) * element, "summed gradients", &o->grads));
+        ATH_TRY(ATH_NEW(most, "a slice", &o->copy));
+    }
     return ath_stream_sync(o->stream);
 }
 
@@ -154,6 +161,8 @@ void ath_optimizer_destroy(ath_optimizer **optimizer)
     ath_buf_release(&o->moment1);
     ath_buf_release(&o->moment2);
     ath_buf_release(&o->data);
+    ath_buf_release(&o->grads);
+    ath_mem_free(&o->copy);
     ath_mem_free(&o->values);
     ath_mem_free(&o->runs);
     ath_mem_free(optimizer);
@@ -166,7 +175,16 @@ static ath_err run_kernel(const void *arg)
     return job->kernel->run(&job->call);
 }
 
-/* `grad` is in host memory, as the slab of the one kind of device is that ranks train on. */
+/* Numbers [first, first + n) of a bucket, on the device. */
+static float *value_at(const ath_optimizer *o, int32_t bucket, int64_t first)
+{
+    int64_t begin = 0;
+
+    ath_plan_bucket_span(o->on.plan, bucket, &begin);
+    return at(ath_slab_part_of(o->on.slab, ATH_VALUE), begin + first);
+}
+
+/* `grad` is on the device. */
 static ath_err update_run(ath_optimizer *o, const run *r, const float *grad)
 {
     const char *data = o->data.address;
@@ -178,24 +196,56 @@ static ath_err update_run(ath_optimizer *o, const run *r, const float *grad)
          .stream = o->stream,
          .in = {grad, data + offsetof(step_data, hyper) + (size_t)r->group * 4 * sizeof(float),
                 data + offsetof(step_data, norm2)},
-         .out = {o->values[r->bucket] + r->first, at(o->moment1, r->moment_at),
+         .out = {value_at(o, r->bucket, r->first), at(o->moment1, r->moment_at),
                  at(o->moment2, r->moment_at)}}};
 
     ATH_TRY(ath_stream_launch(o->stream, run_kernel, &job));
     return ath_stream_sync(o->stream);
 }
 
+/* A slice between the slab and the host's values of it. */
+typedef enum direction { FETCH, STORE } direction;
+static ath_err move_values(const ath_optimizer *o, int32_t bucket, int64_t first, int64_t n,
+                           direction d)
+{
+    const ath_buf slab = ath_slab_part_of(o->on.slab, ATH_VALUE);
+    const size_t offset =
+        (size_t)(value_at(o, bucket, first) - (float *)slab.address) * sizeof(float);
+    float *host = o->values[bucket] + first;
+
+    return d == FETCH ? ath_buf_read(o->stream, slab, offset, host, (size_t)n * sizeof *host)
+                      : ath_buf_write(o->stream, slab, offset, host, (size_t)n * sizeof *host);
+}
+
+/* `grad` is on the host. */
 static ath_err update_slice(void *context, int32_t bucket, int64_t first, int64_t n, float *grad)
 {
     ath_optimizer *o = context;
+    const bool is_host = !o->copy;
+    const float *summed = is_host ? grad : o->grads.address;
 
+    if (!is_host) ATH_TRY(ath_buf_write(o->stream, o->grads, 0, grad, (size_t)n * sizeof *grad));
     for (int32_t i = 0; i < o->n_runs; i++) {
         const run *r = &o->runs[i];
         if (r->bucket != bucket) continue;
         ATH_ASSERT(r->first >= first && r->first + r->n <= first + n);
-        ATH_TRY(update_run(o, r, grad + (r->first - first)));
+        ATH_TRY(update_run(o, r, summed + (r->first - first)));
     }
-    return ATH_OK;
+    return is_host ? ATH_OK : move_values(o, bucket, first, n, FETCH);
+}
+
+/* What the other ranks updated. */
+static ath_err store_others(const ath_optimizer *o)
+{
+    const int32_t n_ranks = o->copy ? ath_dist_size() : 0;
+
+    for (int32_t k = 0; k < o->n_buckets; k++)
+        for (int32_t rank = 0; rank < n_ranks; rank++) {
+            int64_t first = 0, n = 0;
+            ath_reduce_slice(o->on.reduce, k, rank, &first, &n);
+            if (rank != ath_dist_rank() && n > 0) ATH_TRY(move_values(o, k, first, n, STORE));
+        }
+    return n_ranks > 0 ? ath_stream_sync(o->stream) : ATH_OK;
 }
 
 ath_err ath_optimizer_step(ath_optimizer *o, double norm, const ath_trainer_rates *rates)
@@ -212,6 +262,7 @@ ath_err ath_optimizer_step(ath_optimizer *o, double norm, const ath_trainer_rate
     ath_err err = ath_buf_write(o->stream, o->data, 0, &data, sizeof data);
     ATH_TRY(ath_dist_agree(err));
     ATH_TRY(ath_reduce_update(o->on.reduce, update_slice, o, o->values));
+    ATH_TRY(store_others(o));
     o->n_done++;
     return ATH_OK;
 }
@@ -221,19 +272,23 @@ ath_err ath_optimizer_step(ath_optimizer *o, double norm, const ath_trainer_rate
 /* Between this rank's slices, one behind the other, and rank 0's whole, bucket by bucket. */
 static ath_err move_moments(const ath_optimizer *o, ath_buf own, float *all, bool is_collected)
 {
-    int64_t at_own = 0;
+    size_t at_own = 0;
 
     for (int32_t k = 0; k < o->n_buckets; k++) {
         const int *first = NULL, *n = NULL;
         int64_t begin = 0;
         ath_plan_bucket_span(o->on.plan, k, &begin);
         ath_reduce_slices(o->on.reduce, k, &first, &n);
-        float *there = all ? all + begin : NULL, *here = at(own, at_own);
+        const size_t bytes = (size_t)n[ath_dist_rank()] * sizeof(float);
+        float *there = all ? all + begin : NULL;
+        float *here = o->copy ? o->copy : (float *)((char *)own.address + at_own);
+        if (o->copy && is_collected) ATH_TRY(ath_buf_read(o->stream, own, at_own, here, bytes));
         ATH_TRY(is_collected ? ath_dist_collect(here, there, n, first)
                              : ath_dist_spread(there, here, n, first));
-        at_own += n[ath_dist_rank()];
+        if (o->copy && !is_collected) ATH_TRY(ath_buf_write(o->stream, own, at_own, here, bytes));
+        at_own += bytes;
     }
-    return ATH_OK;
+    return ath_stream_sync(o->stream);
 }
 
 ath_err ath_optimizer_collect(const ath_optimizer *o, const ath_moments *out)
@@ -257,5 +312,5 @@ int64_t ath_optimizer_n_done(const ath_optimizer *o)
 
 size_t ath_optimizer_bytes(const ath_optimizer *o)
 {
-    return o->moment1.bytes + o->moment2.bytes + o->data.bytes;
+    return o->moment1.bytes + o->moment2.bytes + o->data.bytes + o->grads.bytes;
 }

@@ -21,13 +21,16 @@ typedef struct program {
 
 struct ath_trainer {
     ath_trainer_opts opts;
-    ath_device *device;
+    ath_device *device, *own_device;
     ath_stream *stream;
     ath_plan *layout; /* of the smallest shape: says where parameters lie */
     ath_weights *weights;
     ath_slab *slab;
     ath_reduce *reduce;
     ath_optimizer *optimizer;
+    float *values;       /* of the whole slab, for the host: the slab itself, or a copy of it */
+    float *own_values;   /* the copy; NULL where the device is the host */
+    float *own_grads;    /* likewise: room for one bucket's gradients */
     float *average;      /* of the whole slab; NULL: none is kept */
     ath_hash left;       /* the values' digest when they were last changed */
     int64_t n_finished;  /* steps of this trainer */
@@ -65,10 +68,37 @@ static size_t slab_bytes(const ath_trainer *t)
     return ath_slab_part_of(t->slab, ATH_VALUE).bytes;
 }
 
-/* The slab as the host sees it: today's one kind of device that ranks train on has host memory. */
-static const float *values_of(const ath_trainer *t)
+/* Where the host cannot read the slab: a copy, and a bucket of gradients on its way to the reduction. */
+static ath_err make_copies(ath_trainer *t)
 {
-    return ath_slab_part_of(t->slab, ATH_VALUE).address;
+    const int32_t n_buckets = ath_plan_get_stats(t->layout).n_buckets;
+    int64_t most = 0, first = 0;
+
+    t->values = ath_slab_part_of(t->slab, ATH_VALUE).address;
+    if (ath_device_is_host(t->device)) return ATH_OK;
+    for (int32_t k = 0; k < n_buckets; k++) {
+        const int64_t n = ath_plan_bucket_span(t->layout, k, &first);
+        if (most < n) most = n;
+    }
+    ATH_TRY(ath_mem_new(slab_bytes(t), 1, "parameters on the host", (void **)&t->own_values));
+    t->values = t->own_values;
+    return ATH_NEW(most, "gradients on the host", &t->own_grads);
+}
+
+/* The slab's values to where the host sees them, and back. */
+static ath_err fetch_values(const ath_trainer *t)
+{
+    if (!t->own_values) return ATH_OK;
+    return ath_buf_read(t->stream, ath_slab_part_of(t->slab, ATH_VALUE), 0, t->own_values,
+                        slab_bytes(t));
+}
+
+static ath_err store_values(const ath_trainer *t)
+{
+    if (!t->own_values) return ATH_OK;
+    ATH_TRY(ath_buf_write(t->stream, ath_slab_part_of(t->slab, ATH_VALUE), 0, t->own_values,
+                          slab_bytes(t)));
+    return ath_stream_sync(t->stream);
 }
 
 /* LoRA as it begins: "down" uniform within 1 / sqrt(inputs), "up" zero as the slab is. */
@@ -100,16 +130,22 @@ static ath_err make_local(ath_trainer *t)
 {
     ATH_TRY(check(&t->opts));
     ATH_TRY(ath_train_plan(&t->opts, ath_train_shape_least(&t->opts.spec), &t->layout));
-    ATH_TRY(ath_device_create_host(&t->device));
+    t->device = t->opts.device;
+    if (!t->device) {
+        ATH_TRY(ath_device_create_host(&t->own_device));
+        t->device = t->own_device;
+    }
     ATH_TRY(ath_stream_create(t->device, &t->stream));
     ATH_TRY(ath_weights_create(t->device, &t->weights));
     ATH_TRY(ath_slab_create(t->device, t->layout, &t->slab));
     ATH_TRY(t->opts.load(t->opts.load_context, t->layout, t->weights, t->slab));
     ATH_TRY(init_adapters(t));
+    ATH_TRY(make_copies(t));
+    ATH_TRY(fetch_values(t));
     t->left = ath_trainer_digest(t);
     if (t->opts.ema_decay == 0) return ATH_OK;
     ATH_TRY(ath_mem_new(slab_bytes(t), 1, "average of the parameters", (void **)&t->average));
-    memcpy(t->average, values_of(t), slab_bytes(t));
+    memcpy(t->average, t->values, slab_bytes(t));
     return ATH_OK;
 }
 
@@ -134,7 +170,7 @@ static ath_err make(ath_trainer *t)
 
     ATH_TRY(ath_dist_agree(err));
     ATH_TRY(make_reduce(t));
-    const ath_optimizer_on on = {t->device, t->layout, t->slab, t->reduce};
+    const ath_optimizer_on on = {t->device, t->layout, t->slab, t->reduce, t->values};
     err = ath_optimizer_create(&t->opts, &on, &t->optimizer);
     return ath_dist_agree(err);
 }
@@ -166,6 +202,8 @@ void ath_trainer_destroy(ath_trainer **trainer)
     ath_mem_free(&t->programs);
     ath_mem_free(&t->staging);
     ath_mem_free(&t->average);
+    ath_mem_free(&t->own_values);
+    ath_mem_free(&t->own_grads);
     ath_mem_free(&t->moments.first);
     ath_mem_free(&t->moments.second);
     ath_optimizer_destroy(&t->optimizer);
@@ -174,7 +212,7 @@ void ath_trainer_destroy(ath_trainer **trainer)
     ath_slab_destroy(&t->slab);
     ath_weights_destroy(&t->weights);
     ath_stream_destroy(&t->stream);
-    ath_device_destroy(&t->device);
+    ath_device_destroy(&t->own_device);
     ath_plan_destroy(&t->layout);
     ath_mem_free(trainer);
 }
@@ -196,7 +234,7 @@ static ath_err make_exec(ath_trainer *t, program *p)
     const ath_exec_opts opts = {.weights = t->weights,
                                 .slab = t->slab,
                                 .arena = t->arena,
-                                .reduce = ath_reduce_hook,
+                                .reduce = t->own_grads ? NULL : ath_reduce_hook,
                                 .reduce_context = t->reduce};
 
     return ath_exec_create(p->plan, t->device, &opts, &p->exec);
@@ -353,6 +391,22 @@ static ath_err read_losses(ath_trainer *t, const program *p, const ath_micro_in 
     return ATH_OK;
 }
 
+/* Gradients that the host cannot read go to the reduction by a copy, once all of them are there. */
+static ath_err reduce_copies(ath_trainer *t)
+{
+    const ath_buf grads = ath_slab_part_of(t->slab, ATH_GRAD);
+    const int32_t n_buckets = t->own_grads ? ath_plan_get_stats(t->layout).n_buckets : 0;
+
+    for (int32_t k = 0; k < n_buckets; k++) {
+        int64_t first = 0;
+        const int64_t n = ath_plan_bucket_span(t->layout, k, &first);
+        ATH_TRY(ath_buf_read(t->stream, grads, (size_t)first * sizeof(float), t->own_grads,
+                             (size_t)n * sizeof(float)));
+        ATH_TRY(ath_reduce_hook(t->reduce, k, t->own_grads, n));
+    }
+    return ATH_OK;
+}
+
 ath_err ath_trainer_micro(ath_trainer *trainer, int32_t leaf, const ath_micro_in *in,
                           double *losses)
 {
@@ -362,6 +416,7 @@ ath_err ath_trainer_micro(ath_trainer *trainer, int32_t leaf, const ath_micro_in
     ATH_TRY(write_inputs(trainer, p, in));
     ath_reduce_set_leaf(trainer->reduce, leaf);
     ATH_TRY(ath_exec_run(p->exec, ATH_PHASE_GRAD));
+    ATH_TRY(reduce_copies(trainer));
     return read_losses(trainer, p, in, losses);
 }
 
@@ -371,7 +426,12 @@ static ath_err check_memory(ath_trainer *t)
     const int64_t every = t->opts.digest_every;
     const char *name = NULL;
 
-    if (every > 0 && t->n_finished++ % every == 0) name = ath_weights_look(t->weights);
+    if (every > 0 && t->n_finished++ % every == 0) {
+        if (t->own_values)
+            ATH_TRY(fetch_values(t)); /* what changed is in the device's memory */
+        else
+            name = ath_weights_look(t->weights);
+    }
     const bool holds = ath_hash_is_equal(ath_trainer_digest(t), t->left);
     ATH_NEED(holds && !name, ATH_EPEER,
              "in the memory of rank %" PRId32
@@ -399,7 +459,7 @@ ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_
     ATH_TRY(err);
     if (t->average)
         ath_ema_update(ath_ema_decay(&ema, ath_optimizer_n_done(t->optimizer)),
-                       (int64_t)(slab_bytes(t) / sizeof(float)), values_of(t), t->average);
+                       (int64_t)(slab_bytes(t) / sizeof(float)), t->values, t->average);
     return ATH_OK;
 }
 
@@ -407,7 +467,7 @@ ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_
 
 ath_hash ath_trainer_digest(const ath_trainer *trainer)
 {
-    return ath_hash_of(values_of(trainer), slab_bytes(trainer));
+    return ath_hash_of(trainer->values, slab_bytes(trainer));
 }
 
 ath_hash ath_trainer_average_digest(const ath_trainer *trainer)
@@ -423,7 +483,7 @@ int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **ou
 ath_err ath_trainer_value(const ath_trainer *trainer, const char *name, bool average,
                           const float **out)
 {
-    const float *values = average && trainer->average ? trainer->average : values_of(trainer);
+    const float *values = average && trainer->average ? trainer->average : trainer->values;
     const ath_plan_param *p = NULL;
     const int32_t n = ath_trainer_params(trainer, &p);
 
@@ -457,7 +517,7 @@ ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
     ATH_TRY(ath_optimizer_collect(t->optimizer, &t->moments));
     *out = (ath_trainer_state){.n_updates = ath_optimizer_n_done(t->optimizer),
                                .digest = t->left,
-                               .value = ath_slab_part_of(t->slab, ATH_VALUE).address,
+                               .value = t->values,
                                .average = t->average,
                                .moment1 = t->moments.first,
                                .moment2 = t->moments.second};
@@ -469,7 +529,8 @@ ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
     int64_t n_updates = ath_dist_rank() == 0 ? state->n_updates : 0;
 
     ATH_TRY(ath_dist_share(&n_updates, sizeof n_updates));
-    ATH_TRY(ath_dist_share(ath_slab_part_of(t->slab, ATH_VALUE).address, slab_bytes(t)));
+    ATH_TRY(ath_dist_share(t->values, slab_bytes(t)));
+    ATH_TRY(store_values(t));
     t->left = ath_trainer_digest(t);
     if (t->average) ATH_TRY(ath_dist_share(t->average, slab_bytes(t)));
     return ath_optimizer_restore(t->optimizer, &t->moments, n_updates);

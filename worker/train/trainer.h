@@ -35,7 +35,8 @@ typedef ath_err ath_trainer_load_fn(void *context, const ath_plan *plan, ath_wei
 typedef struct ath_trainer_opts {
     ath_model_spec spec;
     ath_backend backend;
-    ath_dtype dtype; /* of activations: F32 or BF16 */
+    ath_device *device; /* borrowed until destroy; NULL: the host */
+    ath_dtype dtype;    /* of activations: F32 or BF16 */
     int32_t n_threads;
     bool recompute;
     bool trains_unet, trains_text; /* directly, or by the adapter; one of them at least */
@@ -47,7 +48,8 @@ typedef struct ath_trainer_opts {
     double max_norm;               /* 0: no clipping */
     double beta1, beta2, eps, weight_decay;
     double ema_decay;     /* 0: no average is kept */
-    int64_t digest_every; /* steps between two looks at the frozen weights; 0: none */
+    int64_t digest_every; /* steps between two looks at the frozen weights (where the device is not
+                             the host: at its trained ones instead); 0: none */
     uint64_t seed;        /* of the adapter's first values */
     ath_trainer_load_fn *load;
     void *load_context; /* borrowed until destroy */
