@@ -617,12 +617,10 @@ ath_err ath_chain_run(const ath_call *call)
     return run_steps(call, RUN);
 }
 
-ath_err ath_chain_pack(const ath_site *site, const ath_bound *bound, int i, const void *plain,
-                       void *packed)
+ath_err ath_chain_pack(const ath_call *call, int i, void *packed)
 {
-    ath_call call = {.site = site, .bound = bound};
+    ath_call own = *call;
 
-    call.in[i] = plain;
-    call.packed[i] = packed;
-    return run_steps(&call, i);
+    own.packed[i] = packed;
+    return run_steps(&own, i);
 }

@@ -120,7 +120,6 @@ ATH_MUST ath_err ath_chain_bias_grad(ath_chain *chain, int i);
 
 /* The kernel functions of a chain. */
 ath_err ath_chain_run(const ath_call *call);
-ath_err ath_chain_pack(const ath_site *site, const ath_bound *bound, int i, const void *plain,
-                       void *packed);
+ath_err ath_chain_pack(const ath_call *call, int i, void *packed);
 
 #endif

@@ -103,9 +103,9 @@ typedef struct ath_kernel {
     /* Chooses the algorithm, fills `bound`. NULL: no scratch, no handle. Refuses with ENOTSUP. */
     ath_err (*bind)(const ath_site *site, ath_bound *bound);
     ath_err (*run)(const ath_call *call);
-    /* Makes the private layout of operand i. NULL where bind asks for none. */
-    ath_err (*pack)(const ath_site *site, const ath_bound *bound, int i, const void *plain,
-                    void *packed);
+    /* Makes the private layout of operand i, call->in[i]; of the call only that, site, bound and
+     * stream are set. NULL where bind asks for none. */
+    ath_err (*pack)(const ath_call *call, int i, void *packed);
     uint32_t bits; /* ATH_BITS_* */
 } ath_kernel;
 

@@ -25,6 +25,11 @@ void ath_guarded_release(ath_guarded *g)
     *g = (ath_guarded){0};
 }
 
+size_t ath_guarded_span(const ath_guarded *g)
+{
+    return g->bytes + 2 * GUARD;
+}
+
 bool ath_guarded_is_intact(const ath_guarded *g)
 {
     for (size_t i = 0; g->base && i < GUARD; i++)

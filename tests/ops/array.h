@@ -18,6 +18,8 @@ typedef struct ath_guarded {
 
 ATH_MUST ath_err ath_guarded_init(ath_guarded *g, size_t bytes, const char *what);
 void ath_guarded_release(ath_guarded *g);
+/* Of all of it from `base` on, guards included. */
+size_t ath_guarded_span(const ath_guarded *g);
 bool ath_guarded_is_intact(const ath_guarded *g);
 
 typedef struct ath_stream_name {

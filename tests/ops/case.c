@@ -17,6 +17,7 @@
 #include "kernels/rows.h"
 #include "kernels/time_embed.h"
 #include "kernels/upsample.h"
+#include "tests/ops/on_device.h"
 
 #include <math.h>
 #include <string.h>
@@ -265,7 +266,12 @@ static ath_err pack(ath_ready *r, int i)
     ATH_NEED(r->site.frozen >> i & 1, ATH_EINVAL,
              "%s: asks to pack operand %d, which is not frozen", r->site.op->name, i);
     ATH_TRY(ath_guarded_init(&r->packed[i], r->bound.pack[i].bytes, "packed operand"));
-    ATH_TRY(r->kernel->pack(&r->site, &r->bound, i, r->trial->in[i].p, r->packed[i].p));
+    ath_call call = {.site = &r->site, .bound = &r->bound};
+    call.in[i] = r->trial->in[i].p;
+    if (r->trial->setup.device)
+        ATH_TRY(ath_ready_pack_on_device(r, i));
+    else
+        ATH_TRY(r->kernel->pack(&call, i, r->packed[i].p));
     r->call.packed[i] = r->packed[i].p;
     r->call.in[i] = NULL;
     return ATH_OK;
@@ -365,7 +371,7 @@ ath_err ath_ready_run(const ath_ready *r)
 {
     const ath_trial *t = r->trial;
 
-    ATH_TRY(r->kernel->run(&r->call));
+    ATH_TRY(t->setup.device ? ath_ready_run_on_device(r, 1, NULL) : r->kernel->run(&r->call));
     ATH_TRY(look(r, t->in, ATH_MAX_IN, "operand"));
     ATH_TRY(look(r, t->out, ATH_MAX_OUT, "output"));
     ATH_TRY(look(r, t->saved, ATH_MAX_SAVED, "saved"));

@@ -5,6 +5,7 @@
 #ifndef ATH_TESTS_OPS_CASE_H
 #define ATH_TESTS_OPS_CASE_H
 
+#include "kernels/device.h"
 #include "kernels/op.h"
 #include "tests/ops/array.h"
 
@@ -48,8 +49,9 @@ typedef struct ath_setup {
     const ath_case *c;
     const ath_op *op;
     ath_backend backend;
-    ath_dtype dtype; /* of activations: F32 or BF16 */
-    uint32_t drop;   /* bit i: leave optional operand i out */
+    ath_device *device; /* that kernels run on, over copies of the arrays; NULL: the host */
+    ath_dtype dtype;    /* of activations: F32 or BF16 */
+    uint32_t drop;      /* bit i: leave optional operand i out */
     uint64_t seed;
     int threads;
 } ath_setup;

@@ -2,6 +2,7 @@
 #include "core/time.h"
 #include "kernels/peak.h"
 #include "kernels/peak_dnnl.h"
+#include "tests/ops/on_device.h"
 #include "tests/ops/opcheck.h"
 
 #include <stdio.h>
@@ -57,6 +58,13 @@ static ath_err time_warm(const ath_ready *ready, double *out)
     }
     *out = median(times, n);
     return ATH_OK;
+}
+
+/* Launched one after the other, on a device. */
+static ath_err time_on_device(const ath_ready *ready, double *out)
+{
+    ATH_TRY(ath_ready_run_on_device(ready, RUNS_MIN, NULL));
+    return ath_ready_run_on_device(ready, RUNS_MAX, out);
 }
 
 /* The same with cold caches, and beside each run a copy of as many bytes by as many threads, cold too:
@@ -128,21 +136,23 @@ static ath_err print_row(const ath_ready *ready, const ath_report *r, const char
                          double copy)
 {
     static peaks peak;
+    static bool is_begun;
     const ath_setup *at = r->at;
     const char *algorithm = ready->bound.algorithm ? ready->bound.algorithm : "";
     const double gflops = at->op->flop ? at->op->flop(&ready->site) / s * 1e-9 : 0;
     const double gbs = ath_site_bytes(&ready->site) / s * 1e-9;
     double of_dnnl = 0;
 
-    if (peak.gflops <= 0) {
-        ATH_TRY(measure_peaks(at->threads, &peak));
+    if (!is_begun) {
+        is_begun = true;
+        if (!at->device) ATH_TRY(measure_peaks(at->threads, &peak));
         if (!r->is_json)
             printf("%d threads: %.1f GFLOP/s, %.1f GB/s\n%-12s %-26s %-5s %-8s %9s %8s %5s %5s %8s "
                    "%5s  %s\n",
                    at->threads, peak.gflops, peak.gbs, "op", "case", "dtype", "pass", "ms",
                    "GFLOP/s", "/fma", "/dnnl", "GB/s", "/copy", "algorithm");
     }
-    if (strcmp(pass, "bwd all") != 0) ATH_TRY(share_of_dnnl(ready, &of_dnnl));
+    if (strcmp(pass, "bwd all") != 0 && !at->device) ATH_TRY(share_of_dnnl(ready, &of_dnnl));
     printf(r->is_json ? "{\"op\": \"%s\", \"case\": \"%s\", \"dtype\": \"%s\", \"pass\": \"%s\", "
                         "\"ms\": %.6f, \"gflops\": %.3f, \"of_fma\": %.4f, \"of_dnnl\": %.4f, "
                         "\"gbs\": %.3f, \"of_copy\": %.4f, \"algorithm\": \"%s\"}\n"
@@ -160,7 +170,8 @@ static ath_err time_pass(ath_trial *t, ath_report *r, ath_pass pass, const char 
 
     ATH_TRY(ath_ready_init(&ready, t, pass, how));
     ath_ready_fill(&ready);
-    ath_err err = time_beside_copy(&ready, how->threads, &seconds, &copy);
+    ath_err err = t->setup.device ? time_on_device(&ready, &seconds)
+                                  : time_beside_copy(&ready, how->threads, &seconds, &copy);
     if (!err) err = print_row(&ready, r, name, seconds, copy);
     if (!err) ath_report_check(r, true, "%s", name);
     ath_ready_release(&ready);

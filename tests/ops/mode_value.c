@@ -119,6 +119,7 @@ ath_err ath_mode_value(const ath_setup *s, ath_report *r)
     ath_err err = ATH_OK;
 
     double_setup.backend = ATH_REF64;
+    double_setup.device = NULL;
     ATH_TRY_OUT(ath_trial_init(&j.want, &double_setup));
     ATH_TRY_OUT(ath_trial_init(&j.got, s));
     ATH_TRY_OUT(check(&j, s));

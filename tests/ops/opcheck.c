@@ -16,7 +16,18 @@
 /* In the order of the words of their options. */
 enum { ANY = 0, DTYPE_F32 = 1, DTYPE_BF16 = 2 };
 enum { MODE_ALL, MODE_REFUSE, MODE_GRAD, MODE_VALUE, MODE_BITS, MODE_PERF, MODE_SELF };
-enum { OPT_MODE, OPT_OP, OPT_CASE, OPT_TAG, OPT_BACKEND, OPT_DTYPE, OPT_THREADS, OPT_SEED, N_OPTS };
+enum {
+    OPT_MODE,
+    OPT_OP,
+    OPT_CASE,
+    OPT_TAG,
+    OPT_BACKEND,
+    OPT_DEVICE,
+    OPT_DTYPE,
+    OPT_THREADS,
+    OPT_SEED,
+    N_OPTS
+};
 
 /* words: which values it may have; NULL where it is a name, or a number. */
 static const struct {
@@ -29,12 +40,17 @@ static const struct {
     [OPT_TAG] = {"tag", "any", "any|quick|sd15|odd|perf", "cases of this kind only"},
     [OPT_BACKEND] = {"backend", "any", "any|ref|ref64|cpu|cuda",
                      "any: cpu, and ref too where it is quick; grad: ref64 always"},
+    [OPT_DEVICE] = {"device", "host", "host|sim|cuda",
+                    "where kernels run; sim: a GPU of host memory"},
     [OPT_DTYPE] = {"dtype", "any", "any|f32|bf16", "of activations"},
     [OPT_THREADS] = {"threads", "2", NULL, "threads of the kernels"},
     [OPT_SEED] = {"seed", "1", NULL, "of the contents of all operands"},
 };
 
+enum { DEVICE_HOST, DEVICE_SIM, DEVICE_CUDA };
+
 typedef struct options {
+    ath_device *device; /* NULL: the host */
     const char *text[N_OPTS];
     int number[N_OPTS]; /* the value, or its place among the words */
     bool json, list;
@@ -161,6 +177,7 @@ static void run_case(const struct mode *m, const options *o, ath_setup s, ath_re
         run_setup(m, &s, r);
         return;
     }
+    s.device = o->device;
     for (int b = 0; b < N; b++) {
         s.backend = backends[b];
         if (!is_backend_chosen(m, o, s.c, s.backend)) continue;
@@ -300,6 +317,19 @@ static bool parse(int argc, char **argv, options *o)
     return true;
 }
 
+static ath_err make_device(options *o)
+{
+    switch (o->number[OPT_DEVICE]) {
+    case DEVICE_SIM:
+        return ath_device_create_sim((uint64_t)o->number[OPT_SEED], &o->device);
+    case DEVICE_CUDA:
+        ATH_TRY(ath_cuda_open());
+        return ath_device_create_cuda(0, &o->device);
+    default:
+        return ATH_OK;
+    }
+}
+
 int main(int argc, char **argv)
 {
     options o = {0};
@@ -318,10 +348,15 @@ int main(int argc, char **argv)
 #endif
     for (int k = 0; k < N_CRASHES; k++) former[k] = signal(crashes[k], on_crash);
     r.is_json = o.json;
+    if (make_device(&o)) {
+        fprintf(stderr, "opcheck: %s\n", ath_err_text());
+        return 3;
+    }
     const int mode = o.number[OPT_MODE];
     for (int k = MODE_REFUSE; k < MODE_SELF; k++)
         if (mode == k || (mode == MODE_ALL && k != MODE_PERF)) run_mode(&modes[k], &o, &r);
     if (mode == MODE_SELF || mode == MODE_ALL) ath_self_test(&r);
+    ath_device_destroy(&o.device);
     printf("%d passed, %d failed, %d skipped\n", r.n_passed, r.n_failed, r.n_skipped);
     return r.n_failed != 0 || r.n_passed == 0;
 }

@@ -55,13 +55,12 @@ static ath_err bind(const ath_site *site, ath_bound *bound)
     return ATH_OK;
 }
 
-static ath_err pack(const ath_site *site, const ath_bound *bound, int i, const void *plain,
-                    void *packed)
+static ath_err pack(const ath_call *call, int i, void *packed)
 {
-    (void)bound;
-    for (int64_t k = 0; k < ath_desc_count(&site->in[i]); k++)
-        ((float *)packed)[k] =
-            ((const float *)plain)[k] * (fault_of(site) == FAULT_PACKING ? 1.001f : 1);
+    const float *plain = call->in[i];
+
+    for (int64_t k = 0; k < ath_desc_count(&call->site->in[i]); k++)
+        ((float *)packed)[k] = plain[k] * (fault_of(call->site) == FAULT_PACKING ? 1.001f : 1);
     return ATH_OK;
 }
 
@@ -164,7 +163,7 @@ static const struct {
 
 static bool is_caught(ath_mode *mode, ath_backend backend, const ath_case *c)
 {
-    const ath_setup s = {c, &triple, backend, ATH_F32, 0, 1, 2};
+    const ath_setup s = {c, &triple, backend, NULL, ATH_F32, 0, 1, 2};
     ath_report r = {.is_quiet = true};
     return mode(&s, &r) != ATH_OK || r.n_failed > 0;
 }
@@ -187,7 +186,7 @@ void ath_self_test(ath_report *r)
                             .tags = QUICK,
                             .attr = &attr,
                             .in = {{.kind = 'A', .n_dim = 2, .dim = {3, 7}}}};
-        const ath_setup s = {&c, &triple, ATH_CPU, ATH_F32, 0, 1, 2};
+        const ath_setup s = {&c, &triple, ATH_CPU, NULL, ATH_F32, 0, 1, 2};
         ath_report_at(r, "self", &s);
         for (int m = 0; m < 4; m++) {
             const bool must = faults[f].catches & modes[m].bit;

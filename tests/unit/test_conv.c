@@ -87,7 +87,7 @@ static void bind_trial(trial *t, ath_backend backend)
         if (t->bound.pack[i].bytes == 0) continue;
         void *packed = get(t, t->bound.pack[i].bytes);
         memset(packed, 0xff, t->bound.pack[i].bytes);
-        CHECK_OK(t->kernel->pack(s, &t->bound, i, plain, packed));
+        CHECK_OK(t->kernel->pack(&t->call, i, packed));
         t->call.packed[i] = packed;
         t->call.in[i] = NULL;
     }

@@ -134,23 +134,26 @@ static ath_err add(ath_weights *w, const char *name, const ath_desc *desc, ath_d
 
 typedef struct pack_job {
     const binding *b;
+    ath_call call;
     int operand;
-    const void *plain;
     void *packed;
 } pack_job;
 
 static ath_err run_pack(const void *arg)
 {
     const pack_job *job = arg;
-    return job->b->kernel->pack(&job->b->site, &job->b->bound, job->operand, job->plain,
-                                job->packed);
+    return job->b->kernel->pack(&job->call, job->operand, job->packed);
 }
 
 static ath_err make_pack(ath_weights *w, const packed *p, const ath_plan *plan, const pack *want)
 {
-    const pack_job job = {&plan->bounds[want->bound], want->operand,
-                          w->entries[p->entry].plain.address, p->bytes.address};
+    const binding *b = &plan->bounds[want->bound];
+    pack_job job = {b,
+                    {.site = &b->site, .bound = &b->bound, .stream = w->stream},
+                    want->operand,
+                    p->bytes.address};
 
+    job.call.in[want->operand] = w->entries[p->entry].plain.address;
     ATH_TRY(ath_stream_launch(w->stream, run_pack, &job));
     return ath_stream_sync(w->stream);
 }
