@@ -9,8 +9,13 @@
  *
  * Modes: forward (no gradients), backward (gradients of all parameters), lora (rank 32 at all
  * linears and 1x1 convolutions), full. The last two update with AdamW.
+ *
+ * --device cuda runs on the first GPU. --digest runs the gradients of one step again and again instead,
+ * and fails where two runs differ in a bit.
  */
+#include "core/hash.h"
 #include "core/mem.h"
+#include "kernels/cuda.h"
 #include "kernels/peak.h"
 #include "kernels/peak_dnnl.h"
 #include "worker/adapter/lora.h"
@@ -30,7 +35,7 @@ typedef struct settings {
     const char *model, *mode;
     ath_dtype dtype;
     int32_t size, batch, threads, repeats;
-    bool recompute, explain, text;
+    bool recompute, explain, text, cuda, digest, json;
 } settings;
 
 typedef struct bench {
@@ -89,6 +94,11 @@ static bool is_mode(const settings *s, const char *mode)
 static bool has_update(const settings *s)
 {
     return is_mode(s, "lora") || is_mode(s, "full");
+}
+
+static ath_backend backend_of(const settings *s)
+{
+    return s->cuda ? ATH_CUDA : ATH_CPU;
 }
 
 static ath_err record(const settings *s, ath_net *n, const ath_adapter *lora)
@@ -200,7 +210,8 @@ static ath_err create_trainer(const settings *s, bench *b)
     static const ath_lora lora = {.rank = 32, .alpha = 16};
     const bool is_tiny = strcmp(s->model, "tiny") == 0;
     const ath_trainer_opts opts = {.spec = is_tiny ? ath_model_tiny : ath_model_sd15,
-                                   .backend = ATH_CPU,
+                                   .backend = backend_of(s),
+                                   .device = b->device,
                                    .dtype = s->dtype,
                                    .n_threads = s->threads,
                                    .recompute = s->recompute,
@@ -243,10 +254,12 @@ static ath_err run_step(bench *b)
 
 static ath_err create(const settings *s, bench *b)
 {
+    if (s->cuda) ATH_TRY(ath_cuda_open());
+    ATH_TRY(s->cuda ? ath_device_create_cuda(0, &b->device) : ath_device_create_host(&b->device));
     if (s->text) return create_trainer(s, b);
     const ath_lora lora = {.rank = 32, .alpha = 16};
     const ath_adapter adapter = ath_lora_adapter("lora", &lora, 0, 0);
-    const ath_plan_opts opts = {.backend = ATH_CPU,
+    const ath_plan_opts opts = {.backend = backend_of(s),
                                 .n_threads = s->threads,
                                 .recompute = s->recompute,
                                 .update = has_update(s),
@@ -255,7 +268,6 @@ static ath_err create(const settings *s, bench *b)
     ATH_TRY(ath_net_create(s->dtype, &b->net));
     ATH_TRY(record(s, b->net, &adapter));
     ATH_TRY(ath_plan_create(b->net, &opts, &b->plan));
-    ATH_TRY(ath_device_create_host(&b->device));
     ATH_TRY(ath_weights_create(b->device, &b->weights));
     ATH_TRY(ath_slab_create(b->device, b->plan, &b->slab));
     ATH_TRY(put_weights(NULL, b->plan, b->weights, b->slab));
@@ -284,6 +296,61 @@ static double peak_mib(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (double)u.ru_maxrss / 1024 : 0;
 }
 
+/* What weights, trainables and arena hold on the device. */
+static double device_mib(const bench *b, const ath_plan_stats *t)
+{
+    size_t bytes = t->arena_bytes;
+
+    if (b->trainer) return (double)ath_trainer_bytes(b->trainer) / 0x1p20;
+    for (int part = 0; part < ATH_N_SLAB_PARTS; part++)
+        bytes += ath_slab_part_of(b->slab, (ath_slab_part)part).bytes;
+    return (double)(bytes + ath_weights_bytes(b->weights)) / 0x1p20;
+}
+
+static ath_err digest_once(bench *b, ath_stream *stream, void *host, ath_hash *out)
+{
+    const ath_buf grads = ath_slab_part_of(b->slab, ATH_GRAD);
+
+    ATH_TRY(ath_exec_run(b->exec, ATH_PHASE_GRAD));
+    ATH_TRY(ath_buf_read(stream, grads, 0, host, grads.bytes));
+    *out = ath_hash_of(host, grads.bytes);
+    return ATH_OK;
+}
+
+/* The gradients of one step have one digest, run after run. */
+static ath_err repeat_digest(const settings *s, bench *b)
+{
+    ath_stream *stream = NULL;
+    ath_hash first = {0}, next;
+    char text[ATH_HASH_TEXT];
+    void *host = NULL;
+    ath_err err = ATH_OK;
+
+    ATH_NEED(b->slab && has_update(s), ATH_EINVAL,
+             "--digest: wanted with lora or full, without --text");
+    ATH_TRY_OUT(ath_mem_new(ath_slab_part_of(b->slab, ATH_GRAD).bytes, 1, "gradients", &host));
+    ATH_TRY_OUT(ath_stream_create(b->device, &stream));
+    for (int32_t i = 0; i < s->repeats && !err; i++) {
+        ATH_TRY_OUT(digest_once(b, stream, host, i ? &next : &first));
+        if (i && !ath_hash_is_equal(first, next))
+            err = ath_raise(ATH_EPEER, "run %" PRId32 " has other bits than the first", i);
+    }
+    if (!err) printf("%" PRId32 " runs, one digest: %s\n", s->repeats, ath_hash_print(first, text));
+out:
+    ath_stream_destroy(&stream);
+    ath_mem_free(&host);
+    return err;
+}
+
+static void print_json(const settings *s, const bench *b, const ath_plan_stats *t, double seconds)
+{
+    printf("{\"who\": \"athanor\", \"mode\": \"%s\", \"dtype\": \"%s\", \"size\": %" PRId32
+           ", \"batch\": %" PRId32 ", \"seconds\": %.6f, \"images_per_second\": %.3f, "
+           "\"tflops\": %.3f, \"mib\": %.1f}\n",
+           s->mode, ath_dtype_name(s->dtype), s->size, s->batch, seconds, s->batch / seconds,
+           t->flop / seconds * 1e-12, device_mib(b, t));
+}
+
 static ath_err measure(const settings *s, bench *b)
 {
     const ath_plan_stats t = ath_plan_get_stats(b->plan);
@@ -297,9 +364,13 @@ static ath_err measure(const settings *s, bench *b)
         seconds[i] = now() - start;
     }
     const double peak = peak_mib();
-    ATH_TRY(ath_peak_conv(s->dtype, s->threads, &rate));
     qsort(seconds, (size_t)n, sizeof *seconds, by_value);
     const double median = seconds[n / 2], reached = t.flop / median / 1e9;
+    if (s->json || s->cuda) {
+        print_json(s, b, &t, median);
+        return ATH_OK;
+    }
+    ATH_TRY(ath_peak_conv(s->dtype, s->threads, &rate));
     printf("%s %s%s %s, %d px, batch %d, %d threads, %d runs\n", s->model, s->mode,
            s->text ? " of U-Net and text encoder" : "", ath_dtype_name(s->dtype), s->size, s->batch,
            s->threads, n);
@@ -332,6 +403,25 @@ static ath_err explain(const bench *b)
     return err;
 }
 
+static bool set_flag(settings *s, const char *name)
+{
+    const struct {
+        const char *name;
+        bool *value;
+    } flags[] = {{"--recompute", &s->recompute},
+                 {"--text", &s->text},
+                 {"--explain", &s->explain},
+                 {"--digest", &s->digest},
+                 {"--json", &s->json}};
+
+    for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
+        if (strcmp(name, flags[k].name) != 0) continue;
+        *flags[k].value = true;
+        return true;
+    }
+    return false;
+}
+
 static ath_err parse(int argc, char **argv, settings *s)
 {
     struct {
@@ -345,23 +435,15 @@ static ath_err parse(int argc, char **argv, settings *s)
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         bool found = true;
-        if (strcmp(name, "--recompute") == 0) {
-            s->recompute = true;
-            continue;
-        }
-        if (strcmp(name, "--text") == 0) {
-            s->text = true;
-            continue;
-        }
-        if (strcmp(name, "--explain") == 0) {
-            s->explain = true;
-            continue;
-        }
+        if (set_flag(s, name)) continue;
         i++;
         if (strcmp(name, "--model") == 0)
             s->model = value;
         else if (strcmp(name, "--mode") == 0)
             s->mode = value;
+        else if (strcmp(name, "--device") == 0 &&
+                 (strcmp(value, "cpu") == 0 || strcmp(value, "cuda") == 0))
+            s->cuda = value[1] == 'u';
         else if (strcmp(name, "--dtype") == 0)
             s->dtype = value[0] == 'b' ? ATH_BF16 : ATH_F32;
         else
@@ -378,12 +460,18 @@ static ath_err parse(int argc, char **argv, settings *s)
 
 int main(int argc, char **argv)
 {
-    settings s = {"sd15-unet-like", "lora", ATH_BF16, 512, 1, 2, 3, false, false, false};
+    settings s = {.model = "sd15-unet-like",
+                  .mode = "lora",
+                  .dtype = ATH_BF16,
+                  .size = 512,
+                  .batch = 1,
+                  .threads = 2,
+                  .repeats = 3};
     bench b = {0};
     ath_err err = parse(argc, argv, &s);
 
     if (!err) err = create(&s, &b);
-    if (!err) err = s.explain ? explain(&b) : measure(&s, &b);
+    if (!err) err = s.explain ? explain(&b) : s.digest ? repeat_digest(&s, &b) : measure(&s, &b);
     release(&b);
     if (err) fprintf(stderr, "step: %s\n", ath_err_text());
     return ath_err_exit_code(err);
