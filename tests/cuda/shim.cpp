@@ -21,7 +21,7 @@ dim3 threadIdx, blockIdx, blockDim, gridDim;
 namespace
 {
 
-enum { MOST_THREADS = 1024, WARP = 32, STACK = 256 * 1024, GUARD = 4096 };
+enum { MOST_THREADS = 1024, WARP = 32, STACK = 256 * 1024, GUARD = 4096, MOST_COPIES = 128 };
 enum state { FRESH, READY, AT_BLOCK, AT_WARP, DONE };
 
 struct fiber {
@@ -30,12 +30,20 @@ struct fiber {
     bool is_idle;
 };
 
+struct copy {
+    void *to;
+    const void *from; /* NULL: zeros */
+    unsigned group;
+};
+
 struct thread {
     state at;
     unsigned mask; /* AT_WARP: whom it waits for */
     fiber *on;
     unsigned n_exchanges;
-    char slot[2][SHIM_SLOT]; /* by turns: the last exchange is read while the next is written */
+    char slot[2][SHIM_SLOT];  /* by turns: the last exchange is read while the next is written */
+    copy copies[MOST_COPIES]; /* under way, in their order */
+    unsigned n_copies, n_groups;
 };
 
 struct launch {
@@ -116,6 +124,8 @@ void make_context(ucontext_t *context, char *stack)
     context->uc_stack.ss_size = STACK;
     context->uc_link = nullptr;
     makecontext(context, live, 0);
+    /* The address sanitizer clears as much of its shadow at each switch: a page instead of all. */
+    context->uc_stack.ss_size = 1;
 }
 
 fiber *idle_fiber()
@@ -204,9 +214,12 @@ void run_block()
     for (unsigned t = 0; t < now.n_threads; t++) {
         threads[t].at = FRESH;
         threads[t].n_exchanges = 0;
+        threads[t].n_copies = threads[t].n_groups = 0;
     }
     for (run_ready(); !is_done(); run_ready())
         if (!release()) shim_fail("threads wait for each other at different barriers");
+    for (unsigned t = 0; t < now.n_threads; t++)
+        if (threads[t].n_copies) shim_fail("a block ends with copies under way");
 }
 
 void wait_at(state barrier, unsigned mask)
@@ -250,6 +263,39 @@ const void *shim_slot_of(unsigned lane)
 
     if (t >= now.n_threads) shim_fail("reads a lane that is not there");
     return threads[t].slot[(threads[self].n_exchanges + 1) % 2];
+}
+
+void shim_copy(void *to, const void *from, bool is_there)
+{
+    thread *t = &threads[self];
+
+    if ((uintptr_t)to % 16 != 0 || (is_there && (uintptr_t)from % 16 != 0))
+        shim_fail("a copy between places that are not at multiples of 16");
+    if (t->n_copies == MOST_COPIES) shim_fail("more copies under way than the shim can hold");
+    memset(to, 0xff, 16);
+    t->copies[t->n_copies++] = {to, is_there ? from : nullptr, t->n_groups};
+}
+
+void shim_copy_commit()
+{
+    threads[self].n_groups++;
+}
+
+void shim_copy_wait(unsigned n_groups)
+{
+    thread *t = &threads[self];
+    unsigned n_left = 0;
+
+    for (unsigned i = 0; i < t->n_copies; i++) {
+        const copy c = t->copies[i];
+        if (c.group + n_groups >= t->n_groups)
+            t->copies[n_left++] = c;
+        else if (c.from)
+            memcpy(c.to, c.from, 16);
+        else
+            memset(c.to, 0, 16);
+    }
+    t->n_copies = n_left;
 }
 
 void *shim_shared()

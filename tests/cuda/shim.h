@@ -85,6 +85,18 @@ template <class T> static inline T __shfl_up_sync(unsigned mask, T x, unsigned d
     return shim_exchange(mask, x, threadIdx.x % 32 - distance);
 }
 
+/* Whether any lane of the mask says so. */
+static inline bool __any_sync(unsigned mask, bool is_so)
+{
+    bool any = false;
+
+    memcpy(shim_slot(), &is_so, sizeof is_so);
+    shim_sync_warp(mask);
+    for (unsigned lane = 0; lane < 32; lane++)
+        if (mask >> lane & 1) any = any || *static_cast<const bool *>(shim_slot_of(lane));
+    return any;
+}
+
 /* ---- arithmetic ---- */
 
 static inline float __uint_as_float(uint32_t bits)
@@ -137,5 +149,7 @@ static inline void shim_launch(dim3 grid, unsigned threads, size_t shared, const
     shim_run(
         grid, threads, shared, [](const void *f) { (*static_cast<const F *>(f))(); }, &body);
 }
+
+#include "tests/cuda/shim_tensor.h"
 
 #endif
