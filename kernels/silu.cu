@@ -1,68 +1,43 @@
-#include "kernels/launch.cuh"
+#include "kernels/pointwise.cuh"
 
-enum { THREADS = 256 };
+namespace
+{
 
-static __device__ inline float sigmoid(float x)
+__device__ inline float sigmoid(float x)
 {
     return 1 / (1 + expf(-x));
 }
 
-template <class T> static __global__ void fwd(const T *x, T *y, int64_t n)
-{
-    constexpr int N = pack<T>::n;
-    const int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N;
-    float v[N];
-
-    if (i >= n) return;
-    load_pack(x, i, n, v);
-#pragma unroll
-    for (int k = 0; k < N; k++) v[k] *= sigmoid(v[k]);
-    store_pack(y, i, n, v);
-}
-
-template <class T> static __global__ void bwd(const T *x, const T *dy, T *dx, int64_t n, bool add)
-{
-    constexpr int N = pack<T>::n;
-    const int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N;
-    float v[N], d[N];
-
-    if (i >= n) return;
-    load_pack(x, i, n, v);
-    load_pack(dy, i, n, d);
-#pragma unroll
-    for (int k = 0; k < N; k++) {
-        const float s = sigmoid(v[k]);
-        d[k] *= s * fmaf(v[k], 1 - s, 1);
+struct silu {
+    __device__ float operator()(float x) const
+    {
+        return x * sigmoid(x);
     }
-    grad_pack(dx, i, n, d, add);
-}
+};
 
-template <class T> static dim3 blocks(int64_t n)
+struct silu_grad {
+    __device__ float operator()(float x, float dy) const
+    {
+        const float s = sigmoid(x);
+        return dy * (s * fmaf(x, 1 - s, 1));
+    }
+};
+
+template <class T> ath_err fwd(const ath_call *c)
 {
-    return dim3((unsigned)ceil_div(n, THREADS * pack<T>::n));
+    const of_one<silu, T> f = {(const T *)c->in[0]};
+    return pointwise(c, f, (T *)c->out[0], ath_desc_count(&c->site->out[0]), false);
 }
 
-static ath_err run_fwd(const ath_call *c)
+template <class T> ath_err bwd(const ath_call *c)
 {
-    const int64_t n = ath_desc_count(&c->site->in[0]);
-
-#define RUN(T) launch(c, blocks<T>(n), THREADS, 0, fwd<T>, (const T *)c->in[0], (T *)c->out[0], n)
-    return BY_DTYPE(c->site->in[0].dtype, RUN);
-#undef RUN
+    const of_two<silu_grad, T, T> f = {(const T *)c->in[0], (const T *)c->dout[0]};
+    return pointwise_grad<T>(c, 0, f);
 }
 
-static ath_err run_bwd(const ath_call *c)
-{
-    const int64_t n = ath_desc_count(&c->site->in[0]);
-
-#define RUN(T)                                                                              \
-    launch(c, blocks<T>(n), THREADS, 0, bwd<T>, (const T *)c->in[0], (const T *)c->dout[0], \
-           (T *)c->din[0], n, (c->site->add & 1) != 0)
-    return BY_DTYPE(c->site->in[0].dtype, RUN);
-#undef RUN
-}
+} // namespace
 
 const ath_cuda_op ath_cuda_op_silu = {
-    {nullptr, run_fwd, nullptr, ATH_BITS_THREADS | ATH_BITS_ROWS},
-    {nullptr, run_bwd, nullptr, ATH_BITS_THREADS | ATH_BITS_ROWS},
+    {nullptr, by_input<fwd<float>, fwd<bf16>>, nullptr, EXACT},
+    {nullptr, by_input<bwd<float>, bwd<bf16>>, nullptr, EXACT},
 };
