@@ -1,5 +1,5 @@
 /*
- * Conversion between f32, bf16, f16 and f64, rounding to nearest even.
+ * Conversion between f32, bf16, f16 and f64 (not on a GPU: ATH_ENOTSUP), rounding to nearest even.
  *
  *     in  x  [...]  any of them     out  y  [...]  attr.dtype
  *
