@@ -6,7 +6,8 @@
  *         position  [P,E]  as token, T <= P
  *
  * Backward reads ids; dtoken and dposition are f32, summed in the order n, then t; rows that no id
- * names are 0 (or left, when adding). Running with an id outside [0,V) is ATH_EINVAL, naming it.
+ * names are 0 (or left, when adding). Running with an id outside [0,V) is ATH_EINVAL, naming it; on a GPU,
+ * where nobody can be told, its y is NaN and it takes part in no gradient of a token.
  */
 #ifndef ATH_KERNELS_EMBED_H
 #define ATH_KERNELS_EMBED_H

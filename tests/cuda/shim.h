@@ -85,19 +85,32 @@ template <class T> static inline T __shfl_up_sync(unsigned mask, T x, unsigned d
     return shim_exchange(mask, x, threadIdx.x % 32 - distance);
 }
 
+/* Bit l: whether lane l said so. */
+static inline unsigned __ballot_sync(unsigned mask, int said)
+{
+    unsigned all = 0;
+
+    *static_cast<int *>(shim_slot()) = said != 0;
+    shim_sync_warp(mask);
+    for (unsigned lane = 0; lane < 32; lane++)
+        if (mask >> lane & 1)
+            all |= (unsigned)*static_cast<const int *>(shim_slot_of(lane)) << lane;
+    return all;
+}
+
 /* Whether any lane of the mask says so. */
 static inline bool __any_sync(unsigned mask, bool is_so)
 {
-    bool any = false;
-
-    memcpy(shim_slot(), &is_so, sizeof is_so);
-    shim_sync_warp(mask);
-    for (unsigned lane = 0; lane < 32; lane++)
-        if (mask >> lane & 1) any = any || *static_cast<const bool *>(shim_slot_of(lane));
-    return any;
+    return __ballot_sync(mask, is_so) != 0;
 }
 
 /* ---- arithmetic ---- */
+
+/* One more than the index of the lowest bit; 0 for 0. */
+static inline int __ffs(int x)
+{
+    return __builtin_ffs(x);
+}
 
 static inline float __uint_as_float(uint32_t bits)
 {

@@ -34,6 +34,13 @@ static __global__ void sums(const double *x, double *whole, float *shifted)
     shifted[threadIdx.x] = __shfl_down_sync(ALL_LANES, (float)threadIdx.x, 3u);
 }
 
+/* The lanes that vote, and the number of the lowest one. */
+static __global__ void votes(unsigned *all, int *lowest)
+{
+    all[threadIdx.x] = __ballot_sync(ALL_LANES, threadIdx.x % 3 == 2);
+    lowest[threadIdx.x] = __ffs((int)all[threadIdx.x]);
+}
+
 static __global__ void divided()
 {
     if (threadIdx.x % 2)
@@ -87,6 +94,22 @@ static void check_sums()
     }
 }
 
+static void check_votes()
+{
+    unsigned all[THREADS];
+    int lowest[THREADS];
+
+    ath_test_begin("votes");
+    CHECK(!launch(&no_call, dim3(1), THREADS, 0, votes, all, lowest));
+    for (int i = 0; i < THREADS; i++) {
+        unsigned want = 0;
+        for (int lane = 0; lane < WARP; lane++)
+            if ((i / WARP * WARP + lane) % 3 == 2) want |= 1u << lane;
+        CHECK_EQ(all[i], want);
+        CHECK_EQ(lowest[i], __builtin_ffs((int)want));
+    }
+}
+
 /* Whether the kernel ends the program. */
 static bool is_fatal(void (*kernel)(), unsigned threads)
 {
@@ -106,6 +129,7 @@ int main()
 {
     check_barrier();
     check_sums();
+    check_votes();
     ath_test_begin("misuse");
     CHECK(is_fatal(divided, THREADS));
     CHECK(is_fatal(lonely, THREADS));
