@@ -43,6 +43,16 @@ const char *ath_data_path(const ath_data_folder *folder, const char *name, char 
     return path;
 }
 
+const char *ath_data_at(const ath_data_folder *folder, const char *name)
+{
+    static char text[4][ATH_TEST_PATH];
+    static int i;
+
+    i = (i + 1) % 4;
+    snprintf(text[i], sizeof text[i], "%s/%s", folder->path, name);
+    return text[i];
+}
+
 ath_err ath_data_put(const ath_data_folder *folder, const char *name, const void *bytes, size_t n)
 {
     char path[ATH_TEST_PATH];

@@ -17,6 +17,9 @@ void ath_data_folder_remove(ath_data_folder *folder);
 const char *ath_data_path(const ath_data_folder *folder, const char *name,
                           char path[ATH_TEST_PATH]);
 
+/* The same without making folders, in one of four texts in turn. */
+const char *ath_data_at(const ath_data_folder *folder, const char *name);
+
 ath_err ath_data_put(const ath_data_folder *folder, const char *name, const void *bytes, size_t n);
 ath_err ath_data_put_text(const ath_data_folder *folder, const char *name, const char *text);
 

@@ -7,6 +7,7 @@
 #include "core/io/safetensors_writer.h"
 #include "core/mem.h"
 #include "kernels/dtype.h"
+#include "tests/data_folder.h"
 #include "tests/harness.h"
 #include "worker/graph/layer.h"
 #include "worker/model/base.h"
@@ -14,20 +15,13 @@
 #include "worker/model/init.h"
 #include "worker/model/names.h"
 #include "worker/model/save.h"
-#include <stdlib.h>
 #include <unistd.h>
 
-static char home[] = "/tmp/test_base.XXXXXX";
+static ath_data_folder home;
 
-/* "HOME/name" in one of four texts in turn. */
 static const char *at(const char *name)
 {
-    static char text[4][256];
-    static int i;
-
-    i = (i + 1) % 4;
-    snprintf(text[i], sizeof text[i], "%s/%s", home, name);
-    return text[i];
+    return ath_data_at(&home, name);
 }
 
 static void write_tiny(const char *path, ath_layout layout, ath_st_dtype dtype)
@@ -84,7 +78,7 @@ static void check_refused(const char *path, ath_err wanted, const char *sentence
     ath_test_begin(sentence);
     CHECK_ERR(ath_base_open(path, &base), wanted);
     CHECK_HAS(ath_err_text(), sentence);
-    CHECK_HAS(ath_err_text(), home); /* the file is named */
+    CHECK_HAS(ath_err_text(), home.path); /* the file is named */
     CHECK_EQ(ath_err_exit_code(wanted), 4);
     CHECK(base == NULL);
     ath_base_close(&base);
@@ -224,7 +218,7 @@ static void test_refused_folders(void)
         char *before = NULL;
         char path[300];
         size_t n = 0;
-        snprintf(path, sizeof path, "%s/folder/%s", home, rows[i].file);
+        snprintf(path, sizeof path, "%s/folder/%s", home.path, rows[i].file);
         CHECK_OK(ath_file_read(path, 1 << 20, &before, &n));
         replace_text(path, rows[i].what, rows[i].by);
         check_refused(at("folder"), rows[i].err, rows[i].sentence);
@@ -528,9 +522,7 @@ static void test_save_without_memory(void)
 
 int main(void)
 {
-    char command[64];
-
-    CHECK(mkdtemp(home) != NULL);
+    CHECK_OK(ath_data_folder_make(&home));
     write_tiny(at("tiny.safetensors"), ATH_LAYOUT_SINGLE, ATH_ST_F32);
     write_tiny(at("folder"), ATH_LAYOUT_FOLDER, ATH_ST_F32);
     test_values();
@@ -545,7 +537,6 @@ int main(void)
     test_no_memory();
     test_kept_vae();
     test_save_without_memory();
-    snprintf(command, sizeof command, "rm -rf %s", home);
-    CHECK_EQ(system(command), 0);
+    ath_data_folder_remove(&home);
     return ath_test_end();
 }

@@ -9,6 +9,7 @@
 #include "core/io/file.h"
 #include "core/io/safetensors_writer.h"
 #include "core/mem.h"
+#include "tests/data_folder.h"
 #include "tests/harness.h"
 #include "tests/zip_maker.h"
 #include "worker/model/base.h"
@@ -21,17 +22,11 @@
 
 enum { TENSORS_MAX = 1200, DIMS = 4 };
 
-static char home[] = "/tmp/test_files.XXXXXX";
+static ath_data_folder home;
 
-/* "HOME/name" in one of four texts in turn. */
 static const char *at(const char *name)
 {
-    static char text[4][256];
-    static int i;
-
-    i = (i + 1) % 4;
-    snprintf(text[i], sizeof text[i], "%s/%s", home, name);
-    return text[i];
+    return ath_data_at(&home, name);
 }
 
 /* ---- what torch.save writes: a dict of tensors, each with a storage of its own or one for all ---- */
@@ -483,15 +478,13 @@ static void test_vae(void)
 
 int main(int argc, char **argv)
 {
-    char command[64];
-
-    ATH_ASSERT(argc == 2 && mkdtemp(home));
+    ATH_ASSERT(argc == 2);
+    CHECK_OK(ath_data_folder_make(&home));
     test_ckpt(argv[1]);
     test_bin();
     test_shards();
     test_no_memory();
     test_vae();
-    snprintf(command, sizeof command, "rm -r %s", home);
-    CHECK(system(command) == 0);
+    ath_data_folder_remove(&home);
     return ath_test_end();
 }
