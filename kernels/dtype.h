@@ -36,8 +36,8 @@ float ath_f32_from_f16(uint16_t x);
 double ath_dtype_get(const void *p, ath_dtype dtype, int64_t i);
 void ath_dtype_put(void *p, ath_dtype dtype, int64_t i, double x);
 
-/* n elements from one type to another (F32, BF16, F16, F64; F64 to a half by way of F32); both
- * aligned to nothing. */
+/* n elements from one type to another (F32, BF16, F16, F64), rounded once; both aligned to nothing,
+ * and apart. */
 void ath_dtype_convert(void *to, ath_dtype to_dtype, const void *from, ath_dtype from_dtype,
                        int64_t n);
 

@@ -1,6 +1,6 @@
 #include "core/io/safetensors_writer.h"
 
-#include "core/half.h"
+#include "core/floats.h"
 #include "core/mem.h"
 #include "core/pulse.h"
 #include "core/str.h"
@@ -23,82 +23,27 @@ typedef struct writer {
     int64_t n;
     item *item;
     ath_str header;
-    float *wide;     /* [CHUNK] */
-    uint8_t *narrow; /* [CHUNK] of at most 8 bytes */
+    uint8_t *converted; /* [CHUNK] of at most 8 bytes */
     const ath_st_sink *sink;
 } writer;
 
-/* Conversion, by way of float. What it reads and writes is aligned to nothing. */
+/* ATH_N_FLOATS: it is not one. */
+static ath_float float_of(ath_st_dtype dtype)
+{
+    if (dtype == ATH_ST_F16) return ATH_FLOAT_F16;
+    if (dtype == ATH_ST_BF16) return ATH_FLOAT_BF16;
+    if (dtype == ATH_ST_F32) return ATH_FLOAT_F32;
+    return dtype == ATH_ST_F64 ? ATH_FLOAT_F64 : ATH_N_FLOATS;
+}
 
 static bool is_float(ath_st_dtype dtype)
 {
-    return dtype == ATH_ST_F32 || dtype == ATH_ST_F16 || dtype == ATH_ST_BF16 ||
-           dtype == ATH_ST_F64;
+    return float_of(dtype) != ATH_N_FLOATS;
 }
 
 static size_t bytes_of(ath_st_dtype dtype, int64_t count)
 {
     return (size_t)count * (size_t)ath_st_dtype_bits(dtype) / 8;
-}
-
-#define LOOP(from_type, to_type, expression)                     \
-    for (size_t i = 0; i < n; i++) {                             \
-        from_type x;                                             \
-        memcpy(&x, (const char *)from + i * sizeof x, sizeof x); \
-        const to_type y = (expression);                          \
-        memcpy((char *)to + i * sizeof y, &y, sizeof y);         \
-    }
-
-static void f16_to_f32(const void *restrict from, size_t n, void *restrict to)
-{
-    LOOP(uint16_t, float, ath_f32_of_f16(x))
-}
-
-static void bf16_to_f32(const void *restrict from, size_t n, void *restrict to)
-{
-    LOOP(uint16_t, float, ath_f32_of_bf16(x))
-}
-
-static void f32_to_f16(const void *restrict from, size_t n, void *restrict to)
-{
-    LOOP(float, uint16_t, ath_f16_of_f32(x))
-}
-
-static void f32_to_bf16(const void *restrict from, size_t n, void *restrict to)
-{
-    LOOP(float, uint16_t, ath_bf16_of_f32(x))
-}
-
-static void f32_to_f64(const void *restrict from, size_t n, void *restrict to)
-{
-    LOOP(float, double, (double)x)
-}
-
-static void f64_to_f32(const void *restrict from, size_t n, void *restrict to)
-{
-    LOOP(double, float, (float)x)
-}
-
-static void f64_to_odd(const void *restrict from, size_t n, void *restrict to)
-{
-    LOOP(double, float, ath_f32_odd_of_f64(x))
-}
-
-/* n elements of `from` as `dtype`, in w->narrow; the types differ. */
-static void convert(writer *w, ath_st_dtype dtype, ath_st_dtype from_type, const void *from,
-                    size_t n)
-{
-    const bool ends_wide = dtype == ATH_ST_F32;
-    void *wide = ends_wide ? (void *)w->narrow : (void *)w->wide;
-    const void *middle = from_type == ATH_ST_F32 ? from : wide;
-
-    if (from_type == ATH_ST_F16) f16_to_f32(from, n, wide);
-    if (from_type == ATH_ST_BF16) bf16_to_f32(from, n, wide);
-    if (from_type == ATH_ST_F64 && ends_wide) f64_to_f32(from, n, wide);
-    if (from_type == ATH_ST_F64 && !ends_wide) f64_to_odd(from, n, wide);
-    if (dtype == ATH_ST_F16) f32_to_f16(middle, n, w->narrow);
-    if (dtype == ATH_ST_BF16) f32_to_bf16(middle, n, w->narrow);
-    if (dtype == ATH_ST_F64) f32_to_f64(middle, n, w->narrow);
 }
 
 /* Checks. */
@@ -264,8 +209,9 @@ static ath_err put_tensor(writer *w, const item *it)
     if (t->from == t->dtype) return put(w, t->data, bytes_of(t->dtype, it->count));
     for (int64_t at = 0; at < it->count; at += CHUNK) {
         const int64_t left = it->count - at, n = left < CHUNK ? left : CHUNK;
-        convert(w, t->dtype, t->from, (const char *)t->data + bytes_of(t->from, at), (size_t)n);
-        ATH_TRY(put(w, w->narrow, bytes_of(t->dtype, n)));
+        ath_floats_convert(w->converted, float_of(t->dtype),
+                           (const char *)t->data + bytes_of(t->from, at), float_of(t->from), n);
+        ATH_TRY(put(w, w->converted, bytes_of(t->dtype, n)));
     }
     return ATH_OK;
 }
@@ -277,16 +223,14 @@ ath_err ath_st_emit(const char *path, int64_t n, const ath_st_out *tensors, int6
     ath_err err = ATH_OK;
 
     ATH_TRY_OUT(ATH_NEW(n, path, &w.item));
-    ATH_TRY_OUT(ATH_NEW(CHUNK, path, &w.wide));
-    ATH_TRY_OUT(ATH_NEW(8 * (size_t)CHUNK, path, &w.narrow));
+    ATH_TRY_OUT(ATH_NEW(8 * (size_t)CHUNK, path, &w.converted));
     for (int64_t i = 0; i < n; i++) w.item[i].t = &tensors[i];
     ATH_TRY_OUT(sort_items(&w));
     ATH_TRY_OUT(put_header(&w, n_meta, meta));
     for (int64_t i = 0; i < n; i++) ATH_TRY_OUT(put_tensor(&w, &w.item[i]));
 out:
     ath_str_release(&w.header);
-    ath_mem_free(&w.narrow);
-    ath_mem_free(&w.wide);
+    ath_mem_free(&w.converted);
     ath_mem_free(&w.item);
     return err;
 }
