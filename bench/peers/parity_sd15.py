@@ -24,7 +24,7 @@ def unet():
         sample_size=64, in_channels=4, out_channels=4, block_out_channels=widths,
         layers_per_block=2, cross_attention_dim=768, attention_head_dim=8), m.f32)
     model.time_proj = m.TimeAngles(widths[0])
-    m.unet_case("512px", model, 1, 64, 64, 77, consume=True)
+    m.unet_case("512px", model, 1, 64, 64, 77)
 
 
 def vae():

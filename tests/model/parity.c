@@ -58,13 +58,6 @@ static double get(const ath_st_tensor *t, int64_t i)
     return ath_dtype_get(&aligned, is_half ? ATH_BF16 : ATH_F32, 0);
 }
 
-parity_torch parity_torch_bf16(const parity_opts *o)
-{
-    const ath_st_tensor *t = find(o, "torch_bf16", "");
-
-    return t ? (parity_torch){get(t, 0), get(t, 1), get(t, 2)} : (parity_torch){0};
-}
-
 static int64_t count(const ath_st_tensor *t)
 {
     int64_t n = 1;

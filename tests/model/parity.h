@@ -37,12 +37,6 @@ typedef struct parity_result {
         mark; /* a number that differs where any bit of the inputs' gradients does, most likely */
 } parity_result;
 
-/* How far torch's own bf16 is from torch's double. 0 where the fixture does not say. */
-typedef struct parity_torch {
-    double out, din, dw;
-} parity_torch;
-parity_torch parity_torch_bf16(const parity_opts *opts);
-
 /* True where the case has gradients. */
 bool parity_has_gradient(const parity_opts *opts);
 ATH_MUST ath_err parity_measure(const parity_opts *opts, parity_result *out);

@@ -1,8 +1,8 @@
 /*
  * The networks against diffusers and transformers: answers, loss, gradients of every input and every
  * parameter of tiny models with random weights (tests/reference/models.safetensors), odd sizes and
- * clip skip too, on each host backend in f32 and bf16, with and without recomputation. Gradients of
- * inputs are the same whether the parameters train or are frozen.
+ * clip skip too, on each host backend in f32 and (but for the autoencoder) bf16, with and without
+ * recomputation. Gradients of inputs are the same whether the parameters train or are frozen.
  *
  *     test_models FILE [tiny|sd15 [BACKEND [DTYPE [THREADS]]]]
  */
@@ -14,8 +14,8 @@
 static const struct variant {
     ath_backend backend;
     ath_dtype compute;
-    /* bounds: answer and loss; inputs' gradients and all parameters' on average; one parameter's; one
-     * that is 0. The fixture's own rounding to f32 is up to 6e-8. */
+    /* bounds: answer and loss; the gradient of an input or a parameter; one parameter's in the tiny
+     * U-Net; a gradient that is 0. The fixture's own rounding to f32 is up to 6e-8. */
     double out, gradient, one, zero;
 } variants[] = {
     {ATH_REF64, ATH_F64, 2e-7, 2e-7, 2e-7, 1e-12}, {ATH_REF, ATH_F32, 1e-5, 1e-4, 1e-4, 1e-6},
@@ -51,27 +51,16 @@ static int32_t count_gradients(const parity_opts *o)
     return n;
 }
 
-static double larger(double a, double b)
+/* In bf16 the rounding of forward's results alone moves the gradient of a parameter in the middle of the
+ * tiny U-Net by 3e-2; the real one has no such parameter (bench/results/cpu-peers-2026-11-29.md). */
+static double bound_of_one(const parity_opts *o, const variant *v)
 {
-    return a > b ? a : b;
-}
-
-/* The bound of a bf16 run is torch's own error where that is the larger. */
-static variant bounds_of(const parity_opts *o, const variant *v)
-{
-    const parity_torch theirs = parity_torch_bf16(o);
-    variant b = *v;
-
-    if (o->compute != ATH_BF16) return b;
-    b.out = larger(b.out, theirs.out);
-    b.gradient = larger(b.gradient, theirs.din);
-    b.one = larger(b.one, theirs.dw);
-    return b;
+    const bool is_unet = strncmp(o->name, "unet.", 5) == 0;
+    return is_unet && o->spec == &ath_model_tiny ? v->one : v->gradient;
 }
 
 static void check(parity_opts o, const variant *v)
 {
-    const variant b = bounds_of(&o, v);
     parity_result r;
 
     o.trains = parity_has_gradient(&o);
@@ -83,21 +72,20 @@ static void check(parity_opts o, const variant *v)
                "zeros %.1e",
                r.loss, r.din, r.dw_mean, r.n_dw, r.dw, r.dw_name, r.norm, r.n_zero, r.zero);
     printf("\n");
-    note(&o, "answer", r.out, b.out, "");
+    note(&o, "answer", r.out, v->out, "");
     if (!o.trains) return;
-    note(&o, "loss", r.loss, b.out, "");
-    note(&o, "gradient of input", r.din, b.gradient, r.din_name);
-    note(&o, "gradients of parameters", r.dw_mean, b.gradient, "");
-    note(&o, "gradient of", r.dw, b.one, r.dw_name);
-    note(&o, "norm of a gradient", r.norm, b.one, "");
-    note(&o, "a gradient that is 0", r.zero, b.zero, "");
+    note(&o, "loss", r.loss, v->out, "");
+    note(&o, "gradient of input", r.din, v->gradient, r.din_name);
+    note(&o, "gradients of parameters", r.dw_mean, v->gradient, "");
+    note(&o, "gradient of", r.dw, bound_of_one(&o, v), r.dw_name);
+    note(&o, "norm of a gradient", r.norm, v->gradient, "");
+    note(&o, "a gradient that is 0", r.zero, v->zero, "");
     CHECK_EQ(r.n_dw, count_gradients(&o));
 }
 
 /* Through frozen parameters: nothing but the inputs has a gradient, and it is the same. */
 static void check_frozen(parity_opts o, const variant *v)
 {
-    const variant b = bounds_of(&o, v);
     parity_result trained, frozen;
 
     o.trains = true;
@@ -105,10 +93,16 @@ static void check_frozen(parity_opts o, const variant *v)
     o.trains = false;
     if (!run(&o, &frozen)) return;
     CHECK_EQ(frozen.n_dw, 0);
-    note(&o, "gradient of input through frozen parameters", frozen.din, b.gradient,
+    note(&o, "gradient of input through frozen parameters", frozen.din, v->gradient,
          frozen.din_name);
     /* libraries may take another algorithm for a weight that they can pack beforehand */
     if (o.backend != ATH_CPU) CHECK(frozen.mark == trained.mark);
+}
+
+/* The autoencoder computes in ATH_VAE_DTYPE, whatever the other networks do. */
+static bool is_used(const parity_opts *o)
+{
+    return o->compute != ATH_BF16 || strncmp(o->name, "vae_", 4) != 0;
 }
 
 /* Makes a call for the cases and variants that the arguments leave. */
@@ -127,7 +121,7 @@ static void each(const parity_opts *chosen, const char *backend, const char *dty
             o.compute = variants[k].compute;
             if (backend && strcmp(backend, ath_backend_name(o.backend)) != 0) continue;
             if (dtype && strcmp(dtype, ath_dtype_name(o.compute)) != 0) continue;
-            call(o, &variants[k]);
+            if (is_used(&o)) call(o, &variants[k]);
         }
     }
 }
