@@ -8,8 +8,8 @@
 #include "core/text/bpe.h"
 #include "core/text/clean.h"
 #include "core/text/entity.h"
-#include "core/time.h"
 #include "tests/harness.h"
+#include <time.h>
 
 static ath_tokenizer *clip;
 
@@ -166,9 +166,9 @@ static void test_long(void)
     for (size_t i = 0; text && i < sizeof with / sizeof *with; i++) {
         ath_ids ids = {0};
         fill(text, BYTES, with[i]);
-        const int64_t begin_ns = ath_time_mono_ns();
+        const clock_t begin = clock(); /* of the processor: a busy machine is no fault */
         CHECK_OK(ath_tokenize(clip, text, BYTES, &ids));
-        const double seconds = (double)(ath_time_mono_ns() - begin_ns) / 1e9;
+        const double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
         ath_test_note(seconds < 30, __FILE__, __LINE__, "\"%s\" over and over: %.1f s", with[i],
                       seconds);
         ath_ids_release(&ids);
