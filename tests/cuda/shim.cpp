@@ -124,8 +124,8 @@ void make_context(ucontext_t *context, char *stack)
     context->uc_stack.ss_size = STACK;
     context->uc_link = nullptr;
     makecontext(context, live, 0);
-    /* The address sanitizer clears as much of its shadow at each switch: a page instead of all. */
-    context->uc_stack.ss_size = 1;
+    /* or the address sanitizer forgets, at every switch, what it knows of the stack that waited */
+    context->uc_stack.ss_size = 0;
 }
 
 fiber *idle_fiber()
