@@ -190,7 +190,9 @@ uint64_t ath_array_evict(const void *p, size_t bytes, int n_threads)
     ATH_PAR_FOR(n_threads)
     for (int t = 0; t < n_threads; t++) {
         uint64_t sum = 0;
-        for (size_t i = 0; i + line <= bytes; i += line) sum += ((const uint8_t *)p)[i];
+        const size_t n = bytes / line, end = n * ((size_t)t + 1) / (size_t)n_threads;
+        for (size_t i = n * (size_t)t / (size_t)n_threads; i < end; i++)
+            sum += ((const uint8_t *)p)[i * line];
         seen[t] = sum;
     }
     for (int t = 0; t < n_threads; t++) all += seen[t];

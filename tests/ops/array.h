@@ -68,7 +68,7 @@ int64_t ath_array_first_unequal(const void *a, const void *b, ath_dtype dtype, i
 int64_t ath_array_first_unadded(const void *sum, const void *base, const void *term,
                                 ath_dtype dtype, int64_t n);
 
-/* Reads `bytes` bytes on every thread: afterwards the caches hold nothing else. */
+/* Reads `bytes` bytes, each thread its share: afterwards the caches hold nothing else. */
 uint64_t ath_array_evict(const void *p, size_t bytes, int n_threads);
 
 #endif
