@@ -3,6 +3,8 @@
 #include "kernels/par.h"
 #include "kernels/span.h"
 
+enum { AHEAD = 1024 }; /* elements of y that are asked for early: a page of f32 */
+
 /* A row of x is 2C long, that of y C: element i of y comes from x at i + to_a and i + to_g. */
 
 VEC_INLINE void row_fwd(const ath_call *call, int64_t row, int64_t c, ath_dtype dtype)
@@ -14,6 +16,7 @@ VEC_INLINE void row_fwd(const ath_call *call, int64_t row, int64_t c, ath_dtype 
     for (int64_t i = row * c; i < end; i += VL) {
         span_prefetch(x, dtype, i + to_a + 2 * c);
         span_prefetch(x, dtype, i + to_g + 2 * c);
+        span_prefetch_write(y, dtype, i + AHEAD);
         vf a = span_load(x, dtype, i + to_a, end + to_a), density;
         vf g = span_load(x, dtype, i + to_g, end + to_g);
         span_store(y, dtype, i, end, a * g * vnormal(g, &density));

@@ -11,6 +11,9 @@
  * Backward reads x, gamma, beta and the saved pair, never y. The variance is computed around the
  * mean (two sums or a merge of centred sums, never a difference of squares). Sums run in an order
  * that depends on the shape alone. ATH_ESHAPE where G does not divide C, ATH_EDTYPE for others.
+ *
+ * Forward reads x twice, so a copy of as many bytes is no bound that it can reach where x is larger
+ * than the caches: what bounds it is counted in bench/results/cpu-ops-2026-11-29.md.
  */
 #ifndef ATH_KERNELS_GROUP_NORM_H
 #define ATH_KERNELS_GROUP_NORM_H

@@ -26,6 +26,7 @@ typedef struct norm {
     int64_t images, pixels, c, groups, l;
     int64_t rows, blocks, width; /* pixels of a block, blocks of an image, floats of a row */
     int64_t wave;                /* images */
+    bool streams;                /* y is stored past the caches */
     int64_t run, runs; /* channels of whole groups that are settled together; of an image */
     float *part;       /* [images, blocks, 2, width] */
     float *spread;     /* [images, 4, width]: what a group knows, by channel */
@@ -55,6 +56,7 @@ static norm norm_of(const ath_call *call)
     s.wave = WAVE / (s.pixels * s.c) + 1;
     s.run = (BLOCK_COLUMNS + s.l - 1) / s.l * s.l;
     s.runs = (s.c + s.run - 1) / s.run;
+    s.streams = span_streams(call->out[0], s.dtype, s.c, s.images * s.pixels * s.c);
     s.part = call->scratch;
     s.spread = s.part + s.images * s.blocks * 2 * s.width;
     return s;
@@ -144,38 +146,62 @@ static void merge_blocks(const norm *s, const float *part, int n, double *mean, 
     }
 }
 
-/* Writes mean and rstd of a run of groups of an image. Spreads the mean, gamma * rstd, and beta less
- * what rounding the mean lost. */
+/* What is known of a group: of how many channels, their mean, their sum of centred squares. */
+typedef struct moments {
+    double n, mean, square;
+} moments;
+
+/* Adds n channels of as many pixels each, with means m and sums of centred squares q. */
+static void merge_channels(moments *of, const double *m, const double *q, int n, int64_t pixels)
+{
+    double sum = 0, square = 0;
+
+    for (int j = 0; j < n; j++) sum += m[j];
+    const double center = sum / n, share = n / (of->n + n), d = center - of->mean;
+    for (int j = 0; j < n; j++) square += q[j] + (double)pixels * (m[j] - center) * (m[j] - center);
+    of->square += square + (double)pixels * of->n * share * d * d;
+    of->mean += share * d;
+    of->n += n;
+}
+
+/* Writes mean and rstd of group g of image n. Spreads over its channels the mean, gamma * rstd, and
+ * beta less what rounding the mean lost. */
+static void settle_group(const norm *s, int64_t n, int64_t g, const moments *of)
+{
+    const float *gamma = s->call->in[1], *beta = s->call->in[2];
+    float *center = s->spread + n * 4 * s->width, *scale = center + s->width;
+    float *offset = scale + s->width;
+    const float mean = (float)of->mean, lost = (float)(of->mean - (double)mean);
+    const float rstd = (float)(1 / sqrt(of->square / (double)(s->pixels * s->l) + s->eps));
+
+    ((float *)s->call->saved[0])[n * s->groups + g] = mean;
+    ((float *)s->call->saved[1])[n * s->groups + g] = rstd;
+    for (int64_t i = g * s->l; i < (g + 1) * s->l; i++) {
+        center[i] = mean;
+        scale[i] = gamma[i] * rstd;
+        offset[i] = beta[i] - lost * scale[i];
+    }
+}
+
+/* A run of groups of an image, whose channels come in pieces of BLOCK_COLUMNS. */
 static void settle(const norm *s, int64_t run)
 {
     const int64_t n = run / s->runs, from = run % s->runs * s->run;
     const int64_t end = least(s->c, from + s->run);
     const float *part = s->part + n * s->blocks * 2 * s->width;
-    const float *gamma = s->call->in[1], *beta = s->call->in[2];
-    float *mean_to = (float *)s->call->saved[0] + n * s->groups;
-    float *rstd_to = (float *)s->call->saved[1] + n * s->groups;
-    float *center = s->spread + n * 4 * s->width, *scale = center + s->width;
-    float *offset = scale + s->width;
-    double mean = 0, square = 0; /* of the group so far */
+    moments group = {0};
 
     for (int64_t first = from; first < end; first += BLOCK_COLUMNS) {
         const int columns = (int)least(BLOCK_COLUMNS, end - first);
         double m[BLOCK_COLUMNS] = {0}, q[BLOCK_COLUMNS] = {0};
         merge_blocks(s, part + first, columns, m, q);
-        for (int j = 0; j < columns; j++) {
-            const int64_t k = first + j, g = k / s->l, seen = k % s->l;
-            if (seen == 0) mean = square = 0;
-            const double d = m[j] - mean;
-            mean += d / (double)(seen + 1);
-            square += q[j] + (double)(s->pixels * seen) / (double)(seen + 1) * d * d;
-            if (seen + 1 < s->l) continue;
-            mean_to[g] = (float)mean;
-            rstd_to[g] = (float)(1 / sqrt(square / (double)(s->pixels * s->l) + s->eps));
-            for (int64_t i = k - seen; i <= k; i++) {
-                center[i] = mean_to[g];
-                scale[i] = gamma[i] * rstd_to[g];
-                offset[i] = beta[i] - (float)(mean - (double)mean_to[g]) * scale[i];
-            }
+        for (int j = 0, here; j < columns; j += here) {
+            const int64_t g = (first + j) / s->l, rest = (g + 1) * s->l - first - j;
+            here = (int)least(columns - j, rest);
+            merge_channels(&group, m + j, q + j, here, s->pixels);
+            if (here < rest) continue;
+            settle_group(s, n, g, &group);
+            group = (moments){0};
         }
     }
 }
@@ -185,42 +211,6 @@ static void settle(const norm *s, int64_t run)
     ((s)->act == ATH_ACT_SILU ? SPAN_BY_DTYPE((s)->dtype, loop, (s), (i), ATH_ACT_SILU) \
                               : SPAN_BY_DTYPE((s)->dtype, loop, (s), (i), ATH_ACT_NONE))
 
-VEC_INLINE void normalize(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
-{
-    const norm s = *all; /* which no store through a pointer can change */
-    const int64_t first = start(&s, i), end = first + height(&s, i % s.blocks) * s.c;
-    const float *center = s.spread + i / s.blocks * 4 * s.width, *scale = center + s.width;
-    const float *offset = scale + s.width;
-    void *y = s.call->out[0];
-
-    for (int64_t row = first; row < end; row += s.c) {
-        for (int64_t j = 0; j < s.c; j += VL) {
-            vf x = span_load(s.x, dtype, row + j, row + s.c);
-            vf z = vfma(x - vload(center + j), vload(scale + j), vload(offset + j));
-            if (act == ATH_ACT_SILU) z = vsilu(z);
-            span_store(y, dtype, row + j, row + s.c, z);
-        }
-    }
-}
-
-ath_err ATH_ISA_NAME(group_norm_fwd)(const ath_call *call)
-{
-    const norm s = norm_of(call);
-    const int32_t n_threads = call->site->n_threads;
-
-    for (int64_t first = 0; first < s.images; first += s.wave) {
-        const int64_t end = least(s.images, first + s.wave);
-        ATH_PAR_FOR(n_threads)
-        for (int64_t i = first * s.blocks; i < end * s.blocks; i++)
-            SPAN_BY_DTYPE(s.dtype, measure, &s, i);
-        ATH_PAR_FOR(n_threads)
-        for (int64_t i = first * s.runs; i < end * s.runs; i++) settle(&s, i);
-        ATH_PAR_FOR(n_threads)
-        for (int64_t i = first * s.blocks; i < end * s.blocks; i++) BY_KIND(normalize, &s, i);
-    }
-    return ATH_OK;
-}
-
 /* A copy of its own, which no store through a pointer can change, with constants for what they are. */
 VEC_INLINE norm kind_of(const norm *all, ath_act act, ath_dtype dtype)
 {
@@ -229,6 +219,86 @@ VEC_INLINE norm kind_of(const norm *all, ath_act act, ath_dtype dtype)
     s.act = act;
     s.dtype = dtype;
     return s;
+}
+
+/* n vectors of the result from element `at`, channels from j. What is not stored past the caches is
+ * asked for early too, since a line must come before it can be written to. */
+VEC_INLINE void emit(const norm *s, const float *center, int64_t at, int64_t j, int n)
+{
+    const float *scale = center + s->width, *offset = scale + s->width;
+    const int64_t end = at + s->c - j;
+    void *y = s->call->out[0];
+    vf z[VEC_TOGETHER];
+
+    for (int k = 0; k < n; k++) {
+        const int64_t i = at + k * VL, l = j + k * VL;
+        span_prefetch_far(s->x, s->dtype, i + AHEAD);
+        if (!s->streams) span_prefetch_write(y, s->dtype, i + AHEAD);
+        const vf x = span_load(s->x, s->dtype, i, end);
+        z[k] = vfma(x - vload(center + l), vload(scale + l), vload(offset + l));
+    }
+    if (s->act == ATH_ACT_SILU) vsilu(z, n);
+    for (int k = 0; k < n; k++) {
+        if (s->streams)
+            span_stream(y, s->dtype, at + k * VL, z[k]);
+        else
+            span_store(y, s->dtype, at + k * VL, end, z[k]);
+    }
+}
+
+VEC_INLINE void normalize(const norm *all, int64_t i, ath_act act, ath_dtype dtype)
+{
+    const norm s = kind_of(all, act, dtype);
+    const int64_t first = start(&s, i), end = first + height(&s, i % s.blocks) * s.c;
+    const float *center = s.spread + i / s.blocks * 4 * s.width;
+
+    for (int64_t row = first; row < end; row += s.c) {
+        int64_t j = 0;
+        for (; j + VEC_TOGETHER * VL <= s.c; j += VEC_TOGETHER * VL)
+            emit(&s, center, row + j, j, VEC_TOGETHER);
+        for (; j < s.c; j += VL) emit(&s, center, row + j, j, 1);
+    }
+    if (s.streams) vstreamed();
+}
+
+/* Share t of n_threads of the blocks from `first` to `end` begins here. */
+static int64_t share(int64_t first, int64_t end, int32_t t, int32_t n_threads)
+{
+    return first + (end - first) * t / n_threads;
+}
+
+static void measure_share(const norm *s, int64_t first, int64_t end)
+{
+    for (int64_t i = first; i < end; i++) SPAN_BY_DTYPE(s->dtype, measure, s, i);
+}
+
+/* What was read last comes first: a core's own cache still has it. */
+static void normalize_share(const norm *s, int64_t first, int64_t end)
+{
+    for (int64_t i = end - 1; i >= first; i--) BY_KIND(normalize, s, i);
+}
+
+ath_err ATH_ISA_NAME(group_norm_fwd)(const ath_call *call)
+{
+    const norm s = norm_of(call);
+    const int32_t n = call->site->n_threads;
+
+    for (int64_t image = 0; image < s.images; image += s.wave) {
+        const int64_t last = least(s.images, image + s.wave);
+        const int64_t first = image * s.blocks, end = last * s.blocks;
+        ATH_PARALLEL(n)
+        {
+            ATH_SHARE
+            for (int32_t t = 0; t < n; t++)
+                measure_share(&s, share(first, end, t, n), share(first, end, t + 1, n));
+            ATH_SHARE
+            for (int64_t i = image * s.runs; i < last * s.runs; i++) settle(&s, i);
+            ATH_SHARE
+            for (int32_t t = 0; t < n; t++)
+                normalize_share(&s, share(first, end, t, n), share(first, end, t + 1, n));
+        }
+    }
+    return ATH_OK;
 }
 
 /* xhat and dz of the lanes from element `at`, channels from j. */

@@ -4,7 +4,8 @@
 #include "kernels/par.h"
 #include "kernels/span.h"
 
-enum { CHAINS = 4 }; /* of sums, so that one addition need not wait for the last */
+enum { CHAINS = 4 };   /* of sums, so that one addition need not wait for the last */
+enum { AHEAD = 1024 }; /* elements that are asked for early: a page of f32 */
 
 /* A row stays in the inner cache, so it is read from memory once. The mean is summed, then mended
  * by the mean of what is left around it, which also feeds the variance. */
@@ -17,8 +18,11 @@ VEC_INLINE void row_fwd(const ath_call *call, int64_t row, ath_dtype dtype)
     vf sum[CHAINS] = {0}, rest[CHAINS] = {0}, square[CHAINS] = {0};
 
     for (int64_t i = begin; i < end; i += CHAINS * VL)
-        for (int k = 0; k < CHAINS && i + k * VL < end; k++)
+        for (int k = 0; k < CHAINS && i + k * VL < end; k++) {
+            span_prefetch_far(x, dtype, i + k * VL + AHEAD);
+            span_prefetch_write(y, dtype, i + k * VL + AHEAD);
             sum[k] += span_load(x, dtype, i + k * VL, end);
+        }
     const float guess = vsum((sum[0] + sum[1]) + (sum[2] + sum[3])) / (float)c;
     for (int64_t i = begin; i < end; i += CHAINS * VL)
         for (int k = 0; k < CHAINS && i + k * VL < end; k++) {

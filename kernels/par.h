@@ -16,8 +16,14 @@
 #if ATH_OPENMP
 /* Before a for loop of canonical form over n_threads threads. */
 #define ATH_PAR_FOR(n_threads) ATH_PRAGMA(omp parallel for schedule(static) num_threads(n_threads))
+/* Before a block that n_threads threads run, and before each loop in it that they share: all wait at
+ * the loop's end. */
+#define ATH_PARALLEL(n_threads) ATH_PRAGMA(omp parallel num_threads(n_threads))
+#define ATH_SHARE               ATH_PRAGMA(omp for schedule(static))
 #else
-#define ATH_PAR_FOR(n_threads) (void)(n_threads);
+#define ATH_PAR_FOR(n_threads)  (void)(n_threads);
+#define ATH_PARALLEL(n_threads) (void)(n_threads);
+#define ATH_SHARE
 #endif
 
 /* Before the loop whose iterations shall be the lanes of a vector. */

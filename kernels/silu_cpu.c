@@ -15,7 +15,8 @@ ath_err ATH_ISA_NAME(silu_fwd)(const ath_call *c)
         const int64_t end = span_end(s, n);
         for (int64_t i = s * SPAN; i < end; i += VL) {
             vf x = span_load(in, dtype, i, end);
-            span_store(out, dtype, i, end, vsilu(x));
+            vsilu(&x, 1);
+            span_store(out, dtype, i, end, x);
         }
     }
     return ATH_OK;

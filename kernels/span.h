@@ -9,7 +9,7 @@
 #include "kernels/vec.h"
 #include <stdbool.h>
 
-enum { SPAN = 16 * 1024 };
+enum { SPAN = 16 * 1024, LINE = 64, STREAM = ATH_TORTURE ? 256 : 2 << 20 };
 
 static inline int64_t span_count(int64_t n)
 {
@@ -51,6 +51,23 @@ static inline void span_store(void *p, ath_dtype dtype, int64_t i, int64_t end, 
     }
 }
 
+/* Whether `bytes` bytes written to p in whole lines had better go past the caches: they are more than
+ * a core's own cache keeps, and rows of `row` elements begin on lines. */
+static inline bool span_streams(const void *p, ath_dtype dtype, int64_t row, int64_t count)
+{
+    const int64_t size = dtype == ATH_F32 ? 4 : 2;
+    return count * size > STREAM && (uintptr_t)p % LINE == 0 && row * size % LINE == 0;
+}
+
+/* span_store of all lanes, where span_streams allows it; vstreamed() ends it. */
+static inline void span_stream(void *p, ath_dtype dtype, int64_t i, vf x)
+{
+    if (dtype == ATH_F32)
+        vstream((float *)p + i, x);
+    else
+        vstream_bf16((uint16_t *)p + i, x);
+}
+
 /* Asks for the memory of element i, which may lie behind the end: where a loop jumps, or passes over
  * so little work that the processor's own guess does not reach far enough. */
 static inline void span_prefetch(const void *p, ath_dtype dtype, int64_t i)
@@ -62,6 +79,12 @@ static inline void span_prefetch(const void *p, ath_dtype dtype, int64_t i)
 static inline void span_prefetch_far(const void *p, ath_dtype dtype, int64_t i)
 {
     __builtin_prefetch((const char *)p + i * (dtype == ATH_F32 ? 4 : 2), 0, 2);
+}
+
+/* The same for what is going to be written. */
+static inline void span_prefetch_write(const void *p, ath_dtype dtype, int64_t i)
+{
+    __builtin_prefetch((const char *)p + i * (dtype == ATH_F32 ? 4 : 2), 1, 3);
 }
 
 /* x with the lanes at or after `end` set to 0: for sums. */

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__FMA__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -21,6 +21,9 @@ enum { VL = 8 };
 #else
 enum { VL = 4 };
 #endif
+
+/* Vectors that a function of many takes at most. */
+enum { VEC_TOGETHER = 4 };
 
 /* For functions that must become part of their caller, so that its constants reach their loops. */
 #define VEC_INLINE static inline __attribute__((always_inline))
@@ -45,6 +48,28 @@ static inline vf vload(const float *p)
 static inline void vstore(float *p, vf x)
 {
     memcpy(p, &x, sizeof x);
+}
+
+/* Stored past the caches: `p` is aligned as the vector is, and vstreamed() comes before anybody else
+ * may look. A line that is written whole need not be read first. */
+static inline void vstream(float *p, vf x)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, (__m512)x);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(p, (__m256)x);
+#elif defined(__SSE2__)
+    _mm_stream_ps(p, (__m128)x);
+#else
+    vstore(p, x);
+#endif
+}
+
+static inline void vstreamed(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
 }
 
 /* a * b + c with one rounding where the level has it (v3, v4), two on the baseline. */
@@ -129,6 +154,18 @@ static inline void vstore_bf16(uint16_t *p, vf x)
 {
     vh half = vnarrow_bf16(x);
     memcpy(p, &half, sizeof half);
+}
+
+static inline void vstream_bf16(uint16_t *p, vf x)
+{
+    vh half = vnarrow_bf16(x);
+#if defined(__AVX512F__)
+    _mm256_stream_si256((__m256i *)(void *)p, (__m256i)half);
+#elif defined(__AVX2__)
+    _mm_stream_si128((__m128i *)(void *)p, (__m128i)half);
+#else
+    memcpy(p, &half, sizeof half);
+#endif
 }
 
 /* Halves (f16); rounds to nearest even; NaN stays NaN. */
@@ -304,11 +341,49 @@ static inline vf vsigmoid(vf x)
     return vset(1.0f) / (vset(1.0f) + vexp(-x));
 }
 
-/* x / (1 + e^-x). */
-static inline vf vsilu(vf x)
+/* x[k] = x[k] / (1 + e^-x[k]) of n vectors at once, within 4 ulp above -87; from there down it may be 0. */
+#if defined(__AVX512F__)
+/* Step by step for all n, because one chain of results is longer than the processor looks ahead. The
+ * exponential is vexp's with steps of ln2/32, which leave a parabola; the quotient is the machine's
+ * guess after one step of Newton. */
+VEC_INLINE void vsilu(vf *x, int n)
 {
-    return x / (vset(1.0f) + vexp(-x));
+    const __m512 low =
+        _mm512_setr_ps(1.0f, 1.02189715f, 1.04427378f, 1.0671404f, 1.09050773f, 1.11438674f,
+                       1.13878863f, 1.16372486f, 1.18920712f, 1.21524736f, 1.24185781f, 1.26905096f,
+                       1.29683955f, 1.32523664f, 1.35425555f, 1.38390988f); /* 2^(i/32) */
+    const __m512 high =
+        _mm512_setr_ps(1.41421356f, 1.44518081f, 1.47682615f, 1.50916443f, 1.54221083f, 1.57598085f,
+                       1.61049033f, 1.64575548f, 1.68179283f, 1.7186193f, 1.75625216f, 1.79470908f,
+                       1.83400809f, 1.87416763f, 1.91520656f, 1.95714412f);
+    const vf shift = vset(0x1.8p18f), limit = vset(104.0f), log2e = vset(-1.44269502f);
+    vf sum[VEC_TOGETHER], whole[VEC_TOGETHER], r[VEC_TOGETHER], e[VEC_TOGETHER];
+
+    for (int k = 0; k < n; k++) /* the smaller in size, with the sign of x */
+        r[k] = (vf)_mm512_range_ps((__m512)x[k], (__m512)limit, 2);
+    for (int k = 0; k < n; k++) sum[k] = vfma(r[k], log2e, shift);
+    for (int k = 0; k < n; k++) whole[k] = sum[k] - shift;
+    for (int k = 0; k < n; k++)
+        e[k] = vfma(r[k], vset(-1.92596303e-8f), vfma(r[k], log2e, -whole[k]));
+    for (int k = 0; k < n; k++) r[k] = vfma(e[k], vset(2.40226507e-1f), vset(6.93157344e-1f));
+    for (int k = 0; k < n; k++) sum[k] = (vf)_mm512_permutex2var_ps(low, (__m512i)sum[k], high);
+    for (int k = 0; k < n; k++) e[k] = vfma(sum[k] * e[k], r[k], sum[k]);
+    for (int k = 0; k < n; k++)
+        e[k] = vset(1.0f) + (vf)_mm512_scalef_ps((__m512)e[k], (__m512)whole[k]);
+    for (int k = 0; k < n; k++) r[k] = (vf)_mm512_rcp14_ps((__m512)e[k]);
+    for (int k = 0; k < n; k++) {
+        const __mmask16 is_finite =
+            _mm512_cmp_ps_mask((__m512)e[k], (__m512)vset(0x1p126f), _CMP_LT_OQ);
+        const vf left = vfma(-e[k], r[k], vset(1.0f)), turned = vfma(left, r[k], r[k]);
+        x[k] = (vf)_mm512_maskz_mul_ps(is_finite, (__m512)x[k], (__m512)turned);
+    }
 }
+#else
+VEC_INLINE void vsilu(vf *x, int n)
+{
+    for (int k = 0; k < n; k++) x[k] = x[k] / (vset(1.0f) + vexp(-x[k]));
+}
+#endif
 
 /* The standard normal distribution at x, and its density. With z = |x| the lower tail is
  * e^(-z^2/2) P(z)/Q(z), minimax with positive coefficients: the tail keeps its relative accuracy

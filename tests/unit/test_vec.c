@@ -199,6 +199,24 @@ static double sigmoid(double x)
     return 1 / (1 + exp(-x));
 }
 
+static double silu(double x)
+{
+    return x * sigmoid(x);
+}
+
+/* Alone and as one of many the bits are the same. */
+static vf silu_of(vf x)
+{
+    vf many[VEC_TOGETHER], one = x;
+
+    for (int k = 0; k < VEC_TOGETHER; k++) many[k] = x;
+    vsilu(many, VEC_TOGETHER);
+    vsilu(&one, 1);
+    CHECK(memcmp(&one, &many[0], sizeof one) == 0);
+    CHECK(memcmp(&one, &many[VEC_TOGETHER - 1], sizeof one) == 0);
+    return one;
+}
+
 static double normal(double x)
 {
     return 0.5 * erfc(-x * 0.70710678118654752440);
@@ -218,6 +236,7 @@ static void test_functions(void)
     ath_test_begin("functions");
     CHECK_NEAR(worst_ulps(vexp, exp, -86.98f, 88.7228f, STEP), 0, 1.5);
     CHECK_NEAR(worst_ulps(vsigmoid, sigmoid, -86.98f, largest, STEP), 0, 3.2);
+    CHECK_NEAR(worst_ulps(silu_of, silu, -86.98f, largest, STEP), 0, 4);
     CHECK_NEAR(worst_ulps(vexp2, exp2, -126, 127.49f, STEP), 0, 1.5);
     CHECK_NEAR(worst_ulps(vlog, log, 0x1p-126f, largest, STEP), 0, 2);
     CHECK_NEAR(worst_ulps(cdf, normal, -0.5f, largest, STEP), 0, 5.4); /* 1.6e-7 */
@@ -229,6 +248,8 @@ static void test_functions(void)
     CHECK(vexp(vset(-INFINITY))[0] == 0 && vexp2(vset(-200))[0] == 0);
     CHECK(vsigmoid(vset(0))[0] == 0.5f && vsigmoid(vset(INFINITY))[0] == 1);
     CHECK(vsigmoid(vset(-INFINITY))[0] == 0 && vsigmoid(vset(20))[0] == 1);
+    CHECK(silu_of(vset(0))[0] == 0 && silu_of(vset(INFINITY))[0] == INFINITY);
+    CHECK(fabsf(silu_of(vset(-200))[0]) < 0x1p-100f && is_nan(silu_of(vset(nan))[0]));
     CHECK(cdf(vset(0))[0] == 0.5f && cdf(vset(INFINITY))[0] == 1 && cdf(vset(6))[0] == 1);
     CHECK(cdf(vset(-INFINITY))[0] == 0 && cdf(vset(-40))[0] == 0);
     CHECK(is_nan(vexp(vset(nan))[0]) && is_nan(vexp2(vset(nan))[0]));
@@ -239,6 +260,31 @@ static void test_functions(void)
         const double z = (double)x;
         CHECK_NEAR(density[0], exp(-0.5 * z * z) * 0.39894228040143267794, 1e-7);
     }
+}
+
+/* What goes past the caches arrives as what does not, and nothing beside it is touched. */
+static void test_stream(void)
+{
+    enum { N = 3 * VL };
+    _Alignas(64) float f32[N];
+    _Alignas(64) uint16_t bf16[N];
+    const int64_t many = STREAM, row = 2 * LINE;
+
+    ath_test_begin("stream");
+    for (int i = 0; i < N; i++) f32[i] = -9;
+    for (int i = 0; i < N; i++) bf16[i] = 0xabcd;
+    span_stream(f32, ATH_F32, VL, viota());
+    span_stream(bf16, ATH_BF16, VL, viota());
+    vstreamed();
+    for (int i = 0; i < N; i++) {
+        const bool is_own = i >= VL && i < 2 * VL;
+        const float x = (float)(i - VL);
+        CHECK_EQ(f32[i], is_own ? x : -9);
+        CHECK_EQ(bf16[i], is_own ? ath_bf16_from_f32(x) : 0xabcd);
+    }
+    CHECK(span_streams(f32, ATH_F32, row, many) && !span_streams(f32, ATH_F32, row, many / 4));
+    CHECK(span_streams(bf16, ATH_BF16, row, many) && !span_streams(bf16, ATH_BF16, row, many / 2));
+    CHECK(!span_streams(f32 + 1, ATH_F32, row, many) && !span_streams(f32, ATH_F32, 3, many));
 }
 
 static void test_spans(void)
@@ -286,6 +332,7 @@ int main(void)
     test_tails();
     for (int i = 0; i < 2; i++) test_half(&formats[i]);
     test_functions();
+    test_stream();
     test_spans();
     return ath_test_end();
 }
