@@ -27,11 +27,12 @@ static problem problem_of(const ath_site *site)
 }
 
 /* The head size that tensor cores are asked for; 0: another kernel's. Their largest score is found
- * before it is scaled. */
+ * before it is scaled, and 128 rows lie within 2^31 elements. */
 static int tensor_size(const ath_site *site, const problem &p)
 {
     const bool is_made_for = p.d == 40 || p.d == 64 || p.d == 80 || p.d == 160;
-    return site->in[0].dtype == ATH_BF16 && p.scale_2 > 0 && is_made_for ? p.d : 0;
+    const bool is_near = p.channels < 1 << 24;
+    return site->in[0].dtype == ATH_BF16 && p.scale_2 > 0 && is_made_for && is_near ? p.d : 0;
 }
 
 /* call(D) with D as the head size. */

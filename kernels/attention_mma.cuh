@@ -36,6 +36,10 @@ template <bool BY_KEY> struct bwd_cut<40, BY_KEY> {
     static constexpr int m = 2, n_rows = 64, n_blocks = 2;
     static constexpr bool is_held = true;
 };
+template <> struct bwd_cut<80, true> {
+    static constexpr int m = 1, n_rows = 64, n_blocks = 2;
+    static constexpr bool is_held = true;
+};
 template <bool BY_KEY> struct bwd_cut<160, BY_KEY> {
     static constexpr int m = 1, n_rows = 32, n_blocks = 2;
     static constexpr bool is_held = !BY_KEY;
@@ -51,18 +55,24 @@ static __device__ inline int warp_of()
     return (int)threadIdx.x / WARP;
 }
 
-/* Begins to copy ROWS rows of a head into a tile; zeros for rows from n on. All threads. */
-template <int D, int ROWS>
-static __device__ inline void fetch_rows(tile_ptr to, const bf16 *from, int64_t step, int64_t n)
+/* Begins to copy ROWS rows of a head, of each of N operands, into tiles that follow one another; zeros
+ * for rows from n on. All threads. Offsets within a tile are 32-bit: tensor_size sees to it. */
+template <int D, int ROWS, int N>
+static __device__ inline void fetch_rows(tile_ptr to, const bf16 *const (&from)[N], int64_t step,
+                                         int64_t n)
 {
-    constexpr int CHUNKS = D / 8, ALL = ROWS * CHUNKS;
+    constexpr int CHUNKS = D / 8, ALL = ROWS * CHUNKS, TILE = ROWS * tile_step(D);
+    const int n_there = n < ROWS ? (int)n : ROWS;
 
 #pragma unroll
     for (int i = 0; i < ALL; i += BLOCK) {
         const int at = i + (int)threadIdx.x, row = at / CHUNKS, c = at % CHUNKS * 8;
-        const bool is_there = row < n;
-        if (ALL % BLOCK == 0 || at < ALL)
-            copy_16(to + row * tile_step(D) + c, from + (is_there ? row * step : 0) + c, is_there);
+        const bool is_there = row < n_there;
+        const int offset = is_there ? row * (int)step + c : 0;
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            if (ALL % BLOCK == 0 || at < ALL)
+                copy_16(to + (k * TILE + row * tile_step(D) + c), from[k] + offset, is_there);
     }
 }
 
@@ -345,10 +355,9 @@ static __global__ void __launch_bounds__(BLOCK, fwd_cut<D>::n_blocks)
 
     k += head_at(p, head, p.s);
     v += head_at(p, head, p.s);
-    fetch_rows<D, ROWS>(queries, q + at, p.channels, p.t - first);
+    fetch_rows<D, ROWS>(queries, {q + at}, p.channels, p.t - first);
     copy_commit();
-    fetch_rows<D, KEYS>(tiles, k, p.channels, p.s);
-    fetch_rows<D, KEYS>(tiles + TILE, v, p.channels, p.s);
+    fetch_rows<D, KEYS>(tiles, {k, v}, p.channels, p.s);
     copy_commit();
     copy_wait<1>();
     __syncthreads();
@@ -361,8 +370,8 @@ static __global__ void __launch_bounds__(BLOCK, fwd_cut<D>::n_blocks)
         copy_wait<0>();
         __syncthreads(); /* the tile is there, and nobody reads the other one any more */
         if (key1 < end) {
-            fetch_rows<D, KEYS>(next, k + key1 * p.channels, p.channels, p.s - key1);
-            fetch_rows<D, KEYS>(next + TILE, v + key1 * p.channels, p.channels, p.s - key1);
+            const int64_t away = key1 * p.channels;
+            fetch_rows<D, KEYS>(next, {k + away, v + away}, p.channels, p.s - key1);
             copy_commit();
         }
         if (query0 < p.t)
@@ -520,8 +529,7 @@ static __device__ inline void fetch_passing(tile_ptr tile, tile_ptr known, const
     const int i = 2 * (int)threadIdx.x; /* two queries in 16 bytes */
 
     if (row0 >= b.end) return;
-    fetch_rows<D, N>(tile, c.y + at, p.channels, n_y - row0);
-    fetch_rows<D, N>(tile + N * tile_step(D), c.y2 + at, p.channels, n_y - row0);
+    fetch_rows<D, N>(tile, {c.y + at, c.y2 + at}, p.channels, n_y - row0);
     if (BY_KEY && i < N) copy_16(known + i * FACTS, c.known + b.head * p.padded_t + row0 + i, true);
     copy_commit();
 }
@@ -543,8 +551,7 @@ static __global__ void __launch_bounds__(BLOCK, bwd_cut<D, BY_KEY>::n_blocks)
     gathered<D, M, BY_KEY> a = {};
     int turn = 0;
 
-    fetch_rows<D, ROWS>(mine_at, c.x + at, p.channels, n_x - b.first);
-    fetch_rows<D, ROWS>(mine_at + TILES / 2, c.x2 + at, p.channels, n_x - b.first);
+    fetch_rows<D, ROWS>(mine_at, {c.x + at, c.x2 + at}, p.channels, n_x - b.first);
     copy_commit();
     fetch_passing<D, BY_KEY>(tiles, known_at, p, c, b, b.begin);
     copy_wait<0>();
