@@ -4,7 +4,7 @@
 enum {
     THREADS = 256,
     FEW_KEYS = 256,  /* so few that blocks by key would be too few: queries are cut into parts */
-    PART_ROWS = 512, /* queries of a part */
+    PART_ROWS = 256, /* queries of a part */
 };
 
 static problem problem_of(const ath_site *site)
