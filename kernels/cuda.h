@@ -1,6 +1,7 @@
 /*
  * The CUDA backend, as a library of its own that is opened at run time: libathanor_cuda.so, beside the
- * program or where ATH_CUDA_LIBRARY says. So one program starts anywhere, and plans for a GPU where none is.
+ * program or where ATH_CUDA_LIBRARY says. So one program starts anywhere. A plan for cuda is made where its
+ * GPU is: products pin what the libraries advise for that very one (gemm_cublaslt.h, conv_cudnn.h).
  *
  * The library holds a kernel for each op (x.cu, or x_cublaslt.c, x_cudnn.c) and the device of kind
  * "cuda". It calls back into the program for errors and memory, which therefore exports its symbols.

@@ -8,6 +8,7 @@
  *
  * Backward reads x, down, up, mask and t. ddown and dup are f32. The mask takes no gradient.
  * On the cpu bits are equal for equal shapes, threads, ISA level and processor; no promise beyond.
+ * On cuda for equal shapes, model of GPU and version of cuBLASLt, which plans name.
  */
 #ifndef ATH_KERNELS_LOWRANK_H
 #define ATH_KERNELS_LOWRANK_H
