@@ -10,6 +10,8 @@
  *
  * Backward reads x (for dweight) and weight (for dx). dweight and dbias are f32.
  * On the cpu bits are equal for equal shapes, threads, ISA level and processor; no promise beyond.
+ * On cuda for equal shapes, model of GPU and versions of cuDNN and cuBLASLt, which plans name. Beside BF16
+ * the bias is rounded to BF16 there, and each number of dweight once, after its sum in f32.
  * ATH_ESHAPE where channels differ or the kernel is larger than the padded image.
  */
 #ifndef ATH_KERNELS_CONV2D_H
