@@ -111,8 +111,20 @@ ath_err ath_stream_wait(ath_stream *stream, ath_event *event)
     return stream->device->kind->stream_wait(stream, event);
 }
 
+static bool is_captured(const ath_stream *stream)
+{
+    return ath_device_captures(stream->device) && stream->device->kind->stream_is_captured(stream);
+}
+
+static ath_err need_no_capture(const ath_stream *stream, const char *what)
+{
+    ATH_NEED(!is_captured(stream), ATH_EINVAL, "%s while its work is captured", what);
+    return ATH_OK;
+}
+
 ath_err ath_stream_sync(ath_stream *stream)
 {
+    ATH_TRY(need_no_capture(stream, "a stream was to be synchronized"));
     ATH_TRY(stream->device->kind->stream_sync(stream));
     ath_err err = stream->err;
     stream->err = ATH_OK;
@@ -141,6 +153,7 @@ ath_err ath_buf_write(ath_stream *stream, ath_buf buf, size_t offset, const void
     char *to = NULL;
 
     ATH_TRY(find_range(stream, buf, offset, bytes, &to));
+    ATH_TRY(need_no_capture(stream, "a stream was to write"));
     return bytes ? stream->device->kind->buf_write(stream, to, host, bytes) : ATH_OK;
 }
 
@@ -169,4 +182,86 @@ ath_err ath_buf_zero(ath_stream *stream, ath_buf buf, size_t offset, size_t byte
 ath_err ath_buf_poison(ath_stream *stream, ath_buf buf, size_t offset, size_t bytes)
 {
     return ath_device_is_poisoned(stream->device) ? fill(stream, buf, offset, 0xff, bytes) : ATH_OK;
+}
+
+/* ---- mirrors ---- */
+
+ath_err ath_mirror_create(ath_buf buf, const char *what, ath_mirror *out)
+{
+    void *host = NULL;
+
+    ATH_TRY(buf.device->kind->mirror_create(buf.device, buf.address, buf.bytes, what, &host));
+    *out = (ath_mirror){buf, host};
+    buf.device->n_live++;
+    return ATH_OK;
+}
+
+void ath_mirror_release(ath_mirror *mirror)
+{
+    ath_device *device = mirror->buf.device;
+
+    if (device) {
+        device->kind->mirror_release(device, mirror->host);
+        device->n_live--;
+    }
+    *mirror = (ath_mirror){0};
+}
+
+ath_err ath_mirror_upload(const ath_mirror *mirror, ath_stream *stream)
+{
+    char *to = NULL;
+
+    ATH_TRY(find_range(stream, mirror->buf, 0, mirror->buf.bytes, &to));
+    return stream->device->kind->mirror_upload(stream, to, mirror->host, mirror->buf.bytes);
+}
+
+/* ---- graphs ---- */
+
+bool ath_device_captures(const ath_device *device)
+{
+    return device->kind->capture_begin != NULL;
+}
+
+ath_err ath_capture_begin(ath_stream *stream)
+{
+    ath_device *d = stream->device;
+
+    ATH_NEED(ath_device_captures(d), ATH_ENOTSUP, "the %s device captures no work", d->kind->name);
+    ATH_TRY(need_no_capture(stream, "a capture was to begin"));
+    return d->kind->capture_begin(stream);
+}
+
+ath_err ath_capture_end(ath_stream *stream, ath_graph **out)
+{
+    ath_device *d = stream->device;
+    ath_graph *graph = NULL;
+
+    ATH_NEED(is_captured(stream), ATH_EINVAL, "a capture ends that never began");
+    ATH_TRY(d->kind->capture_end(stream, &graph));
+    graph->device = d;
+    d->n_live++;
+    *out = graph;
+    return ATH_OK;
+}
+
+void ath_capture_discard(ath_stream *stream)
+{
+    if (is_captured(stream)) ATH_ASSERT(stream->device->kind->capture_end(stream, NULL) == ATH_OK);
+}
+
+ath_err ath_graph_launch(ath_graph *graph, ath_stream *stream)
+{
+    ATH_NEED(graph->device == stream->device, ATH_EINVAL,
+             "a graph of %s in a stream of %s: two devices", ath_device_name(graph->device),
+             ath_device_name(stream->device));
+    ATH_TRY(need_no_capture(stream, "a graph was to be launched"));
+    return graph->device->kind->graph_launch(graph, stream);
+}
+
+void ath_graph_destroy(ath_graph **graph)
+{
+    if (!*graph) return;
+    (*graph)->device->n_live--;
+    (*graph)->device->kind->graph_destroy(*graph);
+    *graph = NULL;
 }

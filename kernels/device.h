@@ -4,7 +4,8 @@
  * memory is NaN), and cuda.
  *
  * Memory of a device is touched only by work in a stream. The host looks with ath_buf_read and
- * writes with ath_buf_write; it never follows a device pointer. One host thread at a time.
+ * writes with ath_buf_write; it never follows a device pointer. One host thread at a time; of host and
+ * cuda several, each with streams of its own.
  */
 #ifndef ATH_KERNELS_DEVICE_H
 #define ATH_KERNELS_DEVICE_H
@@ -29,7 +30,7 @@ ATH_MUST ath_err ath_device_create_host(ath_device **out);
 /* A simulated device. `seed` orders the work of different streams. */
 ATH_MUST ath_err ath_device_create_sim(uint64_t seed, ath_device **out);
 
-/* All streams, events and buffers must be gone. Accepts NULL, clears. */
+/* All streams, events, buffers, mirrors and graphs must be gone. Accepts NULL, clears. */
 void ath_device_destroy(ath_device **device);
 
 const char *ath_device_name(const ath_device *device);
@@ -77,5 +78,44 @@ ATH_MUST ath_err ath_buf_read(ath_stream *stream, ath_buf buf, size_t offset, vo
 ATH_MUST ath_err ath_buf_zero(ath_stream *stream, ath_buf buf, size_t offset, size_t bytes);
 /* Fills with NaN bytes (0xff) on poisoned devices, nothing elsewhere. */
 ATH_MUST ath_err ath_buf_poison(ath_stream *stream, ath_buf buf, size_t offset, size_t bytes);
+
+/* ---- mirrors: what the host writes anew for each run ---- */
+
+/* Host memory as large as a buffer, from which the device fetches by itself. A value, as ath_buf is. */
+typedef struct ath_mirror {
+    ath_buf buf; /* borrowed */
+    void *host;
+} ath_mirror;
+
+ATH_MUST ath_err ath_mirror_create(ath_buf buf, const char *what, ath_mirror *out);
+/* Before its buffer, after the work that uploads. */
+void ath_mirror_release(ath_mirror *mirror);
+/* In stream order, all of it in one copy. The host lets it be until the stream was synchronized. */
+ATH_MUST ath_err ath_mirror_upload(const ath_mirror *mirror, ath_stream *stream);
+
+/* ---- graphs: the work of several streams, launched as one ---- */
+
+typedef struct ath_graph ath_graph;
+
+/* False for devices that have nothing to gain: ath_capture_begin refuses with ENOTSUP. */
+bool ath_device_captures(const ath_device *device);
+
+/*
+ * From begin to end, what is put into the stream is noted down and not done; a stream that waits for
+ * an event recorded there takes part from then on. At the end each of those must have been waited for
+ * by the first one, after its last work (EINVAL); so must no wait reach across the border. Launches
+ * (on cuda their functions run now, and never again), fills, uploads, records and waits are captured;
+ * writes, reads and synchronizing are refused with EINVAL. One capture at a time in a thread.
+ */
+ATH_MUST ath_err ath_capture_begin(ath_stream *stream);
+ATH_MUST ath_err ath_capture_end(ath_stream *stream, ath_graph **out);
+/* Ends it on an error's path: nothing comes of it. */
+void ath_capture_discard(ath_stream *stream);
+
+/* Puts all of it into the stream as one piece of work, whose parts wait for each other as they did when
+ * captured, and for nothing else. What the arguments of its work point to is read again. */
+ATH_MUST ath_err ath_graph_launch(ath_graph *graph, ath_stream *stream);
+/* Waits for its work. Accepts NULL, clears. */
+void ath_graph_destroy(ath_graph **graph);
 
 #endif

@@ -87,6 +87,32 @@ static ath_err buf_fill(ath_stream *stream, void *to, int byte, size_t bytes)
     return ATH_OK;
 }
 
+/* A mirror is the buffer itself: nothing is to be fetched. */
+static ath_err mirror_create(ath_device *device, void *address, size_t bytes, const char *what,
+                             void **out)
+{
+    (void)device;
+    (void)bytes;
+    (void)what;
+    *out = address;
+    return ATH_OK;
+}
+
+static void mirror_release(ath_device *device, void *of)
+{
+    (void)device;
+    (void)of;
+}
+
+static ath_err mirror_upload(ath_stream *stream, void *to, const void *from, size_t bytes)
+{
+    (void)stream;
+    (void)to;
+    (void)from;
+    (void)bytes;
+    return ATH_OK;
+}
+
 static const ath_device_kind host = {
     .name = "host",
     .is_host = true,
@@ -104,6 +130,9 @@ static const ath_device_kind host = {
     .buf_write = buf_write,
     .buf_read = buf_read,
     .buf_fill = buf_fill,
+    .mirror_create = mirror_create,
+    .mirror_release = mirror_release,
+    .mirror_upload = mirror_upload,
 };
 
 ath_err ath_device_create_host(ath_device **out)

@@ -1,12 +1,13 @@
 /*
  * What a kind of device provides: the functions behind device.h. Arguments were checked there:
- * ranges lie within their buffers, everything belongs to one device. A kind's own device, stream and
- * event begin with these structs and are made by it.
+ * ranges lie within their buffers, everything belongs to one device. A kind's own device, stream,
+ * event and graph begin with these structs and are made by it.
  */
 #ifndef ATH_KERNELS_DEVICE_KIND_H
 #define ATH_KERNELS_DEVICE_KIND_H
 
 #include "kernels/device.h"
+#include <stdatomic.h>
 
 typedef ath_err (*ath_work)(const void *arg);
 
@@ -28,12 +29,22 @@ typedef struct ath_device_kind {
     ath_err (*buf_read)(ath_stream *stream, const void *from, void *host,
                         size_t bytes); /* after sync */
     ath_err (*buf_fill)(ath_stream *stream, void *to, int byte, size_t bytes);
+    ath_err (*mirror_create)(ath_device *device, void *address, size_t bytes, const char *what,
+                             void **out);
+    void (*mirror_release)(ath_device *device, void *host);
+    ath_err (*mirror_upload)(ath_stream *stream, void *to, const void *host, size_t bytes);
+    /* All five, or none. */
+    bool (*stream_is_captured)(const ath_stream *stream);
+    ath_err (*capture_begin)(ath_stream *stream);
+    ath_err (*capture_end)(ath_stream *stream, ath_graph **out); /* out NULL: never fails */
+    ath_err (*graph_launch)(ath_graph *graph, ath_stream *stream);
+    void (*graph_destroy)(ath_graph *graph);
 } ath_device_kind;
 
 struct ath_device {
     const ath_device_kind *kind;
-    int64_t n_live; /* buffers, streams and events */
-    int64_t n_run;
+    _Atomic int64_t n_live; /* buffers, streams, events, mirrors and graphs */
+    _Atomic int64_t n_run;
 };
 
 enum { ATH_STREAM_TEXT = 1024 };
@@ -45,6 +56,10 @@ struct ath_stream {
 };
 
 struct ath_event {
+    ath_device *device;
+};
+
+struct ath_graph {
     ath_device *device;
 };
 

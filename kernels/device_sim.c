@@ -9,7 +9,11 @@
  *
  * Memory cannot be touched while no work runs, holds NaN bytes when fresh, ends at a guard page, and
  * is unmapped when released. Queues and staging have fixed room (a full one is a reason to wait), so
- * nothing is allocated after the streams are made.
+ * nothing is allocated after the streams are made, but by a capture.
+ *
+ * A graph is a list of pieces with a stream of its own for each captured one, a lane. A launch puts the
+ * pieces into the lanes, whose heads wait for the launching stream, which in turn waits for their ends:
+ * so they run in any order that the waits between them allow, beside other streams.
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "core/mem.h"
@@ -22,15 +26,20 @@ enum {
     QUEUE = ATH_TORTURE ? 64 : 1024,          /* pieces of work in a stream */
     STAGING = ATH_TORTURE ? 997 : 256 * 1024, /* bytes on their way to the device */
     REDRAW_LOG2 = 14, /* at most 2^13 pieces between two draws of priorities */
+    LANES = 4,        /* streams of a capture */
     POISON = 0xff,
 };
 
 /* A point of a stream: its first n_put pieces. Streams are named by number because an event may
- * outlive them; number 0 is no stream, so {0} is over. */
+ * outlive them; number 0 is no stream, so {0} is over. Within a capture, which has a number too, the
+ * number is the lane's, from 1. */
 typedef struct mark {
     uint64_t stream;
     uint64_t n_put;
+    uint64_t capture;
 } mark;
+
+struct sim_stream;
 
 /* A launch has `run`, a copy `to` and `from`, a fill `to` alone; a wait has only `after`. */
 typedef struct work {
@@ -41,6 +50,7 @@ typedef struct work {
     const void *from;
     size_t bytes;
     int byte;
+    struct sim_stream *owner; /* in a lane: who launched it, and gets its errors */
 } work;
 
 typedef struct sim_stream {
@@ -49,6 +59,7 @@ typedef struct sim_stream {
     uint64_t number, priority;
     uint64_t n_put, n_done; /* piece i lies in queue[i % QUEUE] */
     size_t staged;          /* bytes used; all are free again when the queue is empty */
+    int32_t lane;           /* of the capture that it takes part in, from 1 */
     work queue[QUEUE];
     char staging[STAGING];
 } sim_stream;
@@ -66,8 +77,27 @@ typedef struct block {
     size_t bytes;
 } block;
 
+/* A captured piece; it waits for a mark within the capture. */
+typedef struct item {
+    int32_t lane;
+    work work;
+} item;
+
+typedef struct sim_graph {
+    ath_graph base;
+    uint64_t number; /* of the capture */
+    int32_t n_lanes;
+    sim_stream *source[LANES], *lane[LANES]; /* what was captured, and what runs it */
+    uint64_t n_of[LANES];                    /* pieces in a lane */
+    uint64_t joined[LANES];                  /* those that the first lane waits for */
+    item *items;
+    int64_t n_items, items_room;
+} sim_graph;
+
 typedef struct sim_device {
     ath_device base;
+    sim_graph *capture; /* that is under way */
+    uint64_t n_captures;
     uint64_t random; /* state of splitmix64 */
     uint64_t n_streams;
     uint64_t n_to_redraw; /* pieces to run until priorities are drawn again */
@@ -121,6 +151,7 @@ static sim_stream *pick(sim_device *d)
 
 static void carry_out(sim_stream *s, const work *w)
 {
+    if (w->owner) s = w->owner;
     if (w->run)
         ath_stream_run(&s->base, w->run, w->arg);
     else if (s->base.err)
@@ -157,6 +188,24 @@ static void put(sim_stream *s, work w)
 {
     make_room(s);
     s->queue[s->n_put++ % QUEUE] = w;
+}
+
+/* Into the capture that the stream takes part in. */
+static ath_err note(sim_stream *s, work w)
+{
+    sim_graph *g = ((sim_device *)s->base.device)->capture;
+
+    ATH_TRY(ath_mem_grow(&g->items, g->n_items, &g->items_room, sizeof *g->items, "captured work"));
+    g->items[g->n_items++] = (item){s->lane, w};
+    g->n_of[s->lane - 1]++;
+    return ATH_OK;
+}
+
+static ath_err submit(sim_stream *s, work w)
+{
+    if (s->lane) return note(s, w);
+    put(s, w);
+    return ATH_OK;
 }
 
 static ath_err stream_create(ath_device *device, ath_stream **out)
@@ -201,15 +250,42 @@ static void event_destroy(ath_event *event)
 static ath_err event_record(ath_event *event, ath_stream *stream)
 {
     const sim_stream *s = (const sim_stream *)stream;
+    const sim_graph *g = ((const sim_device *)stream->device)->capture;
 
-    ((sim_event *)event)->last = (mark){s->number, s->n_put};
+    ((sim_event *)event)->last = s->lane
+                                     ? (mark){(uint64_t)s->lane, g->n_of[s->lane - 1], g->number}
+                                     : (mark){s->number, s->n_put, 0};
     return ATH_OK;
+}
+
+/* A stream that waits for captured work takes part. */
+static ath_err join(sim_graph *g, sim_stream *s)
+{
+    if (s->lane) return ATH_OK;
+    ATH_NEED(g->n_lanes < LANES, ATH_ELIMIT, "sim: more than %d streams in a capture", LANES);
+    g->source[g->n_lanes++] = s;
+    s->lane = g->n_lanes;
+    return ATH_OK;
+}
+
+static ath_err wait_captured(sim_graph *g, sim_stream *s, mark m)
+{
+    ATH_NEED(g && m.capture == g->number, ATH_EINVAL,
+             m.capture ? "sim: a stream waits for work of a capture that is over"
+                       : "sim: a captured stream waits for work outside of the capture");
+    ATH_TRY(join(g, s));
+    if (s->lane == 1 && m.n_put > g->joined[m.stream - 1]) g->joined[m.stream - 1] = m.n_put;
+    return note(s, (work){.after = m});
 }
 
 static ath_err stream_wait(ath_stream *stream, ath_event *event)
 {
-    put((sim_stream *)stream, (work){.after = ((sim_event *)event)->last});
-    return ATH_OK;
+    sim_stream *s = (sim_stream *)stream;
+    const mark m = ((sim_event *)event)->last;
+
+    if (m.stream && (m.capture || s->lane))
+        return wait_captured(((sim_device *)stream->device)->capture, s, m);
+    return submit(s, (work){.after = m});
 }
 
 static ath_err stream_sync(ath_stream *stream)
@@ -220,8 +296,7 @@ static ath_err stream_sync(ath_stream *stream)
 
 static ath_err stream_launch(ath_stream *stream, ath_work run, const void *arg)
 {
-    put((sim_stream *)stream, (work){.run = run, .arg = arg});
-    return ATH_OK;
+    return submit((sim_stream *)stream, (work){.run = run, .arg = arg});
 }
 
 /* Through staging, in as many pieces as fit. */
@@ -254,7 +329,110 @@ static ath_err buf_read(ath_stream *stream, const void *from, void *host, size_t
 
 static ath_err buf_fill(ath_stream *stream, void *to, int byte, size_t bytes)
 {
-    put((sim_stream *)stream, (work){.to = to, .byte = byte, .bytes = bytes});
+    return submit((sim_stream *)stream, (work){.to = to, .byte = byte, .bytes = bytes});
+}
+
+static ath_err mirror_create(ath_device *device, void *address, size_t bytes, const char *what,
+                             void **out)
+{
+    (void)device;
+    (void)address;
+    return ath_mem_new(bytes, 1, what, out);
+}
+
+static void mirror_release(ath_device *device, void *host)
+{
+    (void)device;
+    ath_mem_drop(host);
+}
+
+static ath_err mirror_upload(ath_stream *stream, void *to, const void *host, size_t bytes)
+{
+    return submit((sim_stream *)stream, (work){.to = to, .from = host, .bytes = bytes});
+}
+
+/* ---- graphs ---- */
+
+static bool stream_is_captured(const ath_stream *stream)
+{
+    return ((const sim_stream *)stream)->lane != 0;
+}
+
+static ath_err capture_begin(ath_stream *stream)
+{
+    sim_device *d = (sim_device *)stream->device;
+    sim_graph *g = NULL;
+
+    ATH_NEED(!d->capture, ATH_EINVAL, "sim: a second capture was to begin");
+    ATH_TRY(ATH_NEW(1, "simulated graph", &g));
+    g->number = ++d->n_captures;
+    d->capture = g;
+    return join(g, (sim_stream *)stream);
+}
+
+static void graph_destroy(ath_graph *graph)
+{
+    sim_graph *g = (sim_graph *)graph;
+
+    for (int32_t i = 0; i < g->n_lanes; i++)
+        if (g->lane[i]) stream_destroy(&g->lane[i]->base);
+    ath_mem_free(&g->items);
+    ath_mem_drop(g);
+}
+
+static ath_err make_lanes(ath_device *device, sim_graph *g)
+{
+    for (int32_t i = 0; i < g->n_lanes; i++) {
+        ath_stream *lane = NULL;
+        ATH_NEED(i == 0 || g->joined[i] == g->n_of[i], ATH_EINVAL,
+                 "sim: a capture ends before its first stream waits for all others");
+        ATH_TRY(stream_create(device, &lane));
+        lane->device = device;
+        g->lane[i] = (sim_stream *)lane;
+    }
+    return ATH_OK;
+}
+
+static ath_err capture_end(ath_stream *stream, ath_graph **out)
+{
+    sim_device *d = (sim_device *)stream->device;
+    sim_graph *g = d->capture;
+    const bool is_first = g->source[0] == (sim_stream *)stream;
+    ath_err err = ATH_OK;
+
+    d->capture = NULL;
+    for (int32_t i = 0; i < g->n_lanes; i++) g->source[i]->lane = 0;
+    if (out && is_first) ATH_TRY_OUT(make_lanes(stream->device, g));
+    if (out && !is_first) err = ath_raise(ATH_EINVAL, "sim: a capture ends in another stream");
+    if (out && !err) {
+        *out = &g->base;
+        return ATH_OK;
+    }
+out:
+    graph_destroy(&g->base);
+    return err;
+}
+
+static ath_err graph_launch(ath_graph *graph, ath_stream *stream)
+{
+    sim_stream *s = (sim_stream *)stream;
+    sim_graph *g = (sim_graph *)graph;
+    const mark begin = {s->number, s->n_put, 0};
+    uint64_t base[LANES];
+
+    for (int32_t i = 0; i < g->n_lanes; i++) {
+        put(g->lane[i], (work){.after = begin});
+        base[i] = g->lane[i]->n_put;
+    }
+    for (int64_t i = 0; i < g->n_items; i++) {
+        work w = g->items[i].work;
+        const uint64_t after = w.after.stream;
+        if (after) w.after = (mark){g->lane[after - 1]->number, base[after - 1] + w.after.n_put, 0};
+        w.owner = s;
+        put(g->lane[g->items[i].lane - 1], w);
+    }
+    for (int32_t i = 0; i < g->n_lanes; i++)
+        put(s, (work){.after = {g->lane[i]->number, g->lane[i]->n_put, 0}});
     return ATH_OK;
 }
 
@@ -322,6 +500,14 @@ static const ath_device_kind sim = {
     .buf_write = buf_write,
     .buf_read = buf_read,
     .buf_fill = buf_fill,
+    .mirror_create = mirror_create,
+    .mirror_release = mirror_release,
+    .mirror_upload = mirror_upload,
+    .stream_is_captured = stream_is_captured,
+    .capture_begin = capture_begin,
+    .capture_end = capture_end,
+    .graph_launch = graph_launch,
+    .graph_destroy = graph_destroy,
 };
 
 ath_err ath_device_create_sim(uint64_t seed, ath_device **out)

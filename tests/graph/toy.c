@@ -178,9 +178,36 @@ static ath_err double_grads(void *context, int32_t bucket, void *grads, int64_t 
     return ATH_OK;
 }
 
+static ath_err run_double(const void *arg)
+{
+    const toy_doubling *d = arg;
+    return double_grads(d->is64, d->bucket, d->grads, d->count);
+}
+
+static ath_err put_double(void *context, int32_t bucket, void *grads, int64_t count,
+                          ath_stream *stream)
+{
+    toy *t = context;
+
+    ATH_ASSERT(bucket < TOY_BUCKETS);
+    t->doubling[bucket] = (toy_doubling){&t->is64, bucket, grads, count};
+    return ath_stream_launch(stream, run_double, &t->doubling[bucket]);
+}
+
+/* How a bucket is reduced, if at all. */
+static void choose_hook(const toy_opts *opts, toy *t, ath_exec_opts *exec)
+{
+    t->is64 = opts->compute == ATH_F64;
+    exec->reduce = opts->reduce;
+    exec->reduce_context = opts->reduce_context;
+    if (!opts->reduces) return;
+    exec->reduce = opts->puts_reduce ? NULL : double_grads;
+    exec->reduce_put = opts->puts_reduce ? put_double : NULL;
+    exec->reduce_context = opts->puts_reduce ? (void *)t : &t->is64;
+}
+
 static ath_err create(const toy_opts *opts, toy *t)
 {
-    static bool is64[2] = {false, true};
 
     ATH_TRY(toy_record(opts, t));
     ATH_TRY(ath_plan_create(t->net, &opts->plan, &t->plan));
@@ -191,13 +218,11 @@ static ath_err create(const toy_opts *opts, toy *t)
     ATH_TRY(ath_weights_create(t->device, &t->weights));
     ATH_TRY(ath_slab_create(t->device, t->plan, &t->slab));
     ATH_TRY(write_weights(opts, t));
-    const ath_exec_opts exec = {.weights = t->weights,
-                                .slab = t->slab,
-                                .reduce = opts->reduces ? double_grads : opts->reduce,
-                                .reduce_context = opts->reduces ? &is64[opts->compute == ATH_F64]
-                                                                : opts->reduce_context,
-                                .check_nan = opts->checks_nan,
-                                .drop_wait = opts->drop_wait};
+    ath_exec_opts exec = {.weights = t->weights,
+                          .slab = t->slab,
+                          .check_nan = opts->checks_nan,
+                          .drop_wait = opts->drop_wait};
+    choose_hook(opts, t, &exec);
     ATH_TRY(ath_exec_create(t->plan, t->device, &exec, &t->exec));
     return write_inputs(opts, t);
 }

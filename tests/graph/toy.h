@@ -20,12 +20,22 @@ typedef struct toy_opts {
     uint64_t seed; /* of the sim */
     int32_t drop_wait;
     bool reduces;         /* the reduce hook doubles every gradient, as two equal ranks would */
+    bool puts_reduce;     /* it does so by work that it puts into the stream: can be captured */
     ath_reduce_fn reduce; /* a hook of the test's own instead */
     void *reduce_context;
     bool checks_nan;
     double nudge;  /* parameters are moved by nudge * direction, both functions of names */
     float x_scale; /* of the input x; 0: 1 */
 } toy_opts;
+
+enum { TOY_BUCKETS = 64 };
+
+typedef struct toy_doubling {
+    bool *is64;
+    int32_t bucket;
+    void *grads;
+    int64_t count;
+} toy_doubling;
 
 typedef struct toy {
     ath_net *net;
@@ -35,6 +45,8 @@ typedef struct toy {
     ath_slab *slab;
     ath_exec *exec;
     ath_adapter adapters[2];
+    bool is64;
+    toy_doubling doubling[TOY_BUCKETS]; /* the work of the reduce hook, by bucket */
 } toy;
 
 /* Records the toy; the latched error is left in the net. */

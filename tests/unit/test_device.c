@@ -1,7 +1,8 @@
 /*
  * Devices. Promised: streams keep their order; a wait holds and a missing one is seen by some seed;
  * the simulated device runs nothing before it must, hides its memory from the host, starts it as NaN,
- * and allocates nothing after its streams were made; errors of work come back once, with their text.
+ * and allocates nothing after its streams were made; errors of work come back once, with their text; what
+ * is captured is done by each launch and not before, with its own waits, and reads the mirror anew.
  */
 #include "tests/harness.h"
 
@@ -331,6 +332,225 @@ static void test_no_memory(uint64_t seed)
     bench_release(&t);
 }
 
+/* Work of the graphs: *to = *from + plus */
+typedef struct take {
+    const int32_t *from;
+    int32_t *to;
+    int plus;
+} take;
+
+static ath_err run_take(const void *arg)
+{
+    const take *t = arg;
+    *t->to = *t->from + t->plus;
+    return ATH_OK;
+}
+
+/* A number in a mirror goes to the device, stream b takes it from there to cell 1, a from cell 1 to
+ * cell 3; cell 2 counts. */
+typedef struct rig {
+    bench t;
+    ath_event *joined;
+    ath_buf given;
+    ath_mirror mirror;
+    ath_graph *graph;
+    take take[3];
+} rig;
+
+static ath_err rig_init(uint64_t seed, rig *r)
+{
+    *r = (rig){0};
+    ATH_TRY(bench_init(seed, &r->t));
+    ATH_TRY(ath_event_create(r->t.device, &r->joined));
+    ATH_TRY(ath_buf_create(r->t.device, sizeof(int32_t), "given", &r->given));
+    ATH_TRY(ath_mirror_create(r->given, "given", &r->mirror));
+    int32_t *cell = r->t.buf.address;
+    r->take[0] = (take){r->given.address, cell + 1, 1};
+    r->take[1] = (take){cell + 2, cell + 2, 1};
+    r->take[2] = (take){cell + 1, cell + 3, 10};
+    ATH_TRY(ath_buf_zero(r->t.a, r->t.buf, 0, r->t.buf.bytes));
+    return ath_stream_sync(r->t.a);
+}
+
+static void rig_release(rig *r)
+{
+    ath_graph_destroy(&r->graph);
+    ath_mirror_release(&r->mirror);
+    ath_buf_release(&r->given);
+    ath_event_destroy(&r->joined);
+    bench_release(&r->t);
+}
+
+/* The waits: b for the upload, or for the capture's beginning alone; a for b's end. */
+static ath_err put_rig(rig *r, bool waits)
+{
+    bench *t = &r->t;
+
+    if (!waits) ATH_TRY(ath_event_record(t->event, t->a));
+    ATH_TRY(ath_mirror_upload(&r->mirror, t->a));
+    if (waits) ATH_TRY(ath_event_record(t->event, t->a));
+    ATH_TRY(ath_stream_wait(t->b, t->event));
+    ATH_TRY(ath_stream_launch(t->b, run_take, &r->take[0]));
+    ATH_TRY(ath_event_record(r->joined, t->b));
+    ATH_TRY(ath_stream_launch(t->a, run_take, &r->take[1]));
+    ATH_TRY(ath_stream_wait(t->a, r->joined));
+    return ath_stream_launch(t->a, run_take, &r->take[2]);
+}
+
+static ath_err capture_rig(rig *r, bool waits)
+{
+    ATH_TRY(ath_capture_begin(r->t.a));
+    ath_err err = put_rig(r, waits);
+    if (!err) return ath_capture_end(r->t.a, &r->graph);
+    ath_capture_discard(r->t.a);
+    return err;
+}
+
+/* True where each launch took the number that it was given. */
+static bool is_replayed(uint64_t seed, bool waits)
+{
+    bool is_right = true;
+    rig r;
+
+    CHECK_OK(rig_init(seed, &r));
+    CHECK_OK(capture_rig(&r, waits));
+    CHECK_EQ(ath_device_n_run(r.t.device), 0);
+    for (int32_t i = 1; i <= 3; i++) {
+        *(int32_t *)r.mirror.host = 100 * i;
+        CHECK_OK(ath_graph_launch(r.graph, r.t.a));
+        CHECK_EQ(ath_device_n_run(r.t.device), 3 * (i - 1));
+        is_right = is_right && cell_of(&r.t, r.t.a, 3) == 100 * i + 11;
+        CHECK_EQ(cell_of(&r.t, r.t.a, 2), i);
+    }
+    rig_release(&r);
+    return is_right;
+}
+
+/* Launched again and again without a look, each waits for the one before. */
+static void test_launches(uint64_t seed)
+{
+    enum { N = 300 }; /* more pieces than a queue holds */
+    rig r;
+
+    CHECK_OK(rig_init(seed, &r));
+    CHECK_OK(capture_rig(&r, true));
+    ath_mem_freeze();
+    for (int i = 0; i < N; i++) CHECK_OK(ath_graph_launch(r.graph, r.t.a));
+    CHECK_EQ(cell_of(&r.t, r.t.a, 2), N);
+    ath_mem_thaw();
+    rig_release(&r);
+}
+
+static void test_graph(void)
+{
+    int n_right = 0;
+
+    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
+        CHECK(is_replayed(seed, true));
+        n_right += is_replayed(seed, false);
+        test_launches(seed);
+    }
+    CHECK(0 < n_right && n_right < N_SEEDS); /* the missing wait is found */
+}
+
+static void test_capture_refusals(void)
+{
+    ath_graph *graph = NULL;
+    int32_t value = 0;
+    rig r;
+
+    CHECK_OK(rig_init(1, &r));
+    bench *t = &r.t;
+    CHECK_ERR(ath_capture_end(t->a, &graph), ATH_EINVAL);
+    CHECK_OK(ath_event_record(t->event, t->b));
+    CHECK_OK(ath_capture_begin(t->a));
+    CHECK_ERR(ath_capture_begin(t->b), ATH_EINVAL);
+    CHECK_OK(ath_stream_sync(t->b)); /* takes no part */
+    CHECK_ERR(ath_stream_sync(t->a), ATH_EINVAL);
+    CHECK_ERR(ath_buf_write(t->a, t->buf, 0, &value, sizeof value), ATH_EINVAL);
+    CHECK_ERR(ath_buf_read(t->a, t->buf, 0, &value, sizeof value), ATH_EINVAL);
+    CHECK_HAS(ath_err_text(), "while its work is captured");
+    CHECK_ERR(ath_stream_wait(t->a, t->event), ATH_EINVAL);
+    CHECK_HAS(ath_err_text(), "outside of the capture");
+    CHECK_OK(ath_event_record(t->event, t->a));
+    CHECK_OK(ath_stream_wait(t->b, t->event));
+    CHECK_ERR(ath_capture_end(t->a, &graph), ATH_EINVAL);
+    CHECK_HAS(ath_err_text(), "before its first stream waits for all others");
+    CHECK_ERR(ath_stream_wait(t->b, t->event), ATH_EINVAL);
+    CHECK_HAS(ath_err_text(), "a capture that is over");
+    CHECK_OK(ath_capture_begin(t->a));
+    CHECK_OK(ath_event_record(t->event, t->a));
+    CHECK_OK(ath_stream_wait(t->b, t->event));
+    CHECK_ERR(ath_capture_end(t->b, &graph), ATH_EINVAL);
+    CHECK_HAS(ath_err_text(), "in another stream");
+    CHECK(!graph);
+    CHECK_OK(ath_capture_begin(t->a));
+    ath_capture_discard(t->a);
+    CHECK_OK(ath_stream_sync(t->a));
+    rig_release(&r);
+
+    CHECK_OK(rig_init(0, &r));
+    CHECK(!ath_device_captures(r.t.device));
+    CHECK_ERR(ath_capture_begin(r.t.a), ATH_ENOTSUP);
+    rig_release(&r);
+}
+
+/* Whoever launches a graph gets the errors of all its work. */
+static void test_graph_errors(void)
+{
+    rig r;
+
+    CHECK_OK(rig_init(1, &r));
+    CHECK_OK(ath_capture_begin(r.t.a));
+    CHECK_OK(ath_event_record(r.t.event, r.t.a));
+    CHECK_OK(ath_stream_wait(r.t.b, r.t.event));
+    CHECK_OK(ath_stream_launch(r.t.b, run_failure, "lead"));
+    CHECK_OK(ath_event_record(r.joined, r.t.b));
+    CHECK_OK(ath_stream_wait(r.t.a, r.joined));
+    CHECK_OK(ath_capture_end(r.t.a, &r.graph));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(ath_graph_launch(r.graph, r.t.a));
+        CHECK_OK(ath_stream_sync(r.t.b));
+        CHECK_ERR(ath_stream_sync(r.t.a), ATH_ENAN);
+        CHECK_HAS(ath_err_text(), "the lead melted");
+    }
+    rig_release(&r);
+}
+
+static void test_graph_no_memory(void)
+{
+    ath_err err = ATH_ENOMEM;
+    int n = 0;
+    rig r;
+
+    CHECK_OK(rig_init(1, &r));
+    const int64_t n_held = ath_mem_get_stats().n_held;
+    while (err == ATH_ENOMEM && n < 100) {
+        ath_mem_fail_from(++n);
+        err = capture_rig(&r, true);
+        ath_mem_fail_from(0);
+        if (err) CHECK_EQ(ath_mem_get_stats().n_held, n_held);
+    }
+    CHECK_OK(err);
+    CHECK(n > 4); /* graph, its list, two lanes; then nothing fails */
+    rig_release(&r);
+}
+
+/* Uploads come in the stream's order, from what lies in the mirror by then. */
+static void test_mirror(uint64_t seed)
+{
+    rig r;
+
+    CHECK_OK(rig_init(seed, &r));
+    for (int32_t i = 1; i <= 3; i++) {
+        *(int32_t *)r.mirror.host = i;
+        CHECK_OK(put_rig(&r, true));
+        CHECK_EQ(cell_of(&r.t, r.t.a, 3), i + 11);
+        CHECK_EQ(cell_of(&r.t, r.t.a, 2), i);
+    }
+    rig_release(&r);
+}
+
 int main(void)
 {
     for (uint64_t seed = 0; seed < 3; seed++) {
@@ -340,6 +560,7 @@ int main(void)
         test_event_outlives_stream(seed);
         test_errors(seed);
         test_no_memory(seed);
+        test_mirror(seed);
     }
     ath_test_begin("late");
     test_late();
@@ -349,6 +570,11 @@ int main(void)
     test_marks();
     ath_test_begin("hidden");
     test_hidden();
+    ath_test_begin("graphs");
+    test_graph();
+    test_capture_refusals();
+    test_graph_errors();
+    test_graph_no_memory();
     ath_test_begin("two devices");
     test_two_devices();
     return ath_test_end();

@@ -22,14 +22,19 @@ struct ath_exec {
     ath_exec_opts opts;
     ath_stream *compute, *comm;
     ath_event **ready, **done; /* by bucket: gradients complete; reduced */
+    ath_event *fork, *join;    /* of a capture */
     reduce_job *jobs;          /* by bucket */
     run_step *run;             /* by step; empty for steps that run no kernel */
     ath_buf inputs, norms, own_arena;
-    ath_buf *packs;   /* by plan->packs; borrowed from the weights */
-    int32_t *frozen;  /* by plan->frozen: index in the weights */
-    bool *is_written; /* by buffer: inputs that the host has written */
+    ath_mirror mirror; /* of the inputs: what the host writes */
+    ath_buf *packs;    /* by plan->packs; borrowed from the weights */
+    int32_t *frozen;   /* by plan->frozen: index in the weights */
+    bool *is_written;  /* by buffer: inputs that the host has written */
     bool is_poisoned, is_attached;
-    int32_t n_waits; /* of this run: for drop_wait */
+    bool captures;
+    bool was_run[ATH_PHASE_ALL + 1]; /* by phase */
+    ath_graph *graph[ATH_PHASE_ALL + 1];
+    int32_t n_waits; /* so far: for drop_wait */
 };
 
 /* ---- making one ---- */
@@ -110,6 +115,8 @@ static ath_err make_streams(ath_exec *e, ath_device *device)
 
     ATH_TRY(ath_stream_create(device, &e->compute));
     ATH_TRY(ath_stream_create(device, &e->comm));
+    ATH_TRY(ath_event_create(device, &e->fork));
+    ATH_TRY(ath_event_create(device, &e->join));
     ATH_TRY(ATH_NEW(n, "events", &e->ready));
     ATH_TRY(ATH_NEW(n, "events", &e->done));
     ATH_TRY(ATH_NEW(n, "bucket jobs", &e->jobs));
@@ -134,7 +141,10 @@ static ath_err make_memory(ath_exec *e, ath_device *device)
              "exec: the arena has %zu bytes, the plan wants %zu", arena->bytes,
              p->stats.arena_bytes);
     ATH_TRY(ATH_NEW(p->n_bufs, "inputs", &e->is_written));
-    if (p->input_bytes) ATH_TRY(ath_buf_create(device, p->input_bytes, "step data", &e->inputs));
+    if (p->input_bytes) {
+        ATH_TRY(ath_buf_create(device, p->input_bytes, "step data", &e->inputs));
+        ATH_TRY(ath_mirror_create(e->inputs, "step data", &e->mirror));
+    }
     if (p->opts.update && p->n_buckets)
         ATH_TRY(ath_buf_create(device, (size_t)p->n_buckets * sizeof(double), "norms", &e->norms));
     return ATH_OK;
@@ -162,6 +172,7 @@ static ath_err fill(ath_exec *e, ath_device *device)
     for (int32_t i = 0; i < p->n_steps; i++)
         if (p->steps[i].kind == STEP_RUN) resolve(e, i);
     e->is_poisoned = ath_device_is_poisoned(device);
+    e->captures = ath_device_captures(device) && !e->opts.reduce && !e->opts.check_nan;
     return write_loss_seed(e);
 }
 
@@ -190,9 +201,13 @@ void ath_exec_destroy(ath_exec **exec)
         if (e->ready) ath_event_destroy(&e->ready[k]);
         if (e->done) ath_event_destroy(&e->done[k]);
     }
+    for (int i = 0; i <= ATH_PHASE_ALL; i++) ath_graph_destroy(&e->graph[i]);
+    ath_event_destroy(&e->fork);
+    ath_event_destroy(&e->join);
     ath_stream_destroy(&e->compute);
     ath_stream_destroy(&e->comm);
     if (e->is_attached) ath_weights_detach(e->opts.weights, e->plan);
+    ath_mirror_release(&e->mirror);
     ath_buf_release(&e->inputs);
     ath_buf_release(&e->norms);
     ath_buf_release(&e->own_arena);
@@ -224,7 +239,7 @@ ath_err ath_exec_write(ath_exec *exec, const char *input, const void *host, size
     const buf *x = &exec->plan->bufs[b];
     ATH_NEED(bytes == x->bytes, ATH_ESHAPE, "exec: input %s is %s: %zu bytes given, wanted %zu",
              input, ath_desc_print(&x->desc, text), bytes, x->bytes);
-    ATH_TRY(ath_buf_write(exec->compute, exec->inputs, x->offset, host, bytes));
+    memcpy((char *)exec->mirror.host + x->offset, host, bytes);
     exec->is_written[b] = true;
     return ATH_OK;
 }
@@ -273,15 +288,20 @@ static ath_err run_kernel(const void *arg)
     return r->kernel->run(&r->call);
 }
 
+static void *grads_of(const ath_exec *e, int32_t k)
+{
+    char *grads = ath_slab_part_of(e->opts.slab, ATH_GRAD).address;
+
+    return grads + (size_t)e->plan->buckets[k].first * ath_dtype_bytes(e->plan->full);
+}
+
 static ath_err run_reduce(const void *arg)
 {
     const reduce_job *job = arg;
     const ath_exec *e = job->exec;
-    const bucket *b = &e->plan->buckets[job->bucket];
-    char *grads = ath_slab_part_of(e->opts.slab, ATH_GRAD).address;
 
-    return e->opts.reduce(e->opts.reduce_context, job->bucket,
-                          grads + (size_t)b->first * ath_dtype_bytes(e->plan->full), b->count);
+    return e->opts.reduce(e->opts.reduce_context, job->bucket, grads_of(e, job->bucket),
+                          e->plan->buckets[job->bucket].count);
 }
 
 /* A wait between streams, unless a test wants this one left out. */
@@ -295,6 +315,9 @@ static ath_err start_reduce(ath_exec *e, int32_t k)
     ATH_TRY(ath_event_record(e->ready[k], e->compute));
     ATH_TRY(wait_for(e, e->comm, e->ready[k]));
     if (e->opts.reduce) ATH_TRY(ath_stream_launch(e->comm, run_reduce, &e->jobs[k]));
+    if (e->opts.reduce_put)
+        ATH_TRY(e->opts.reduce_put(e->opts.reduce_context, k, grads_of(e, k),
+                                   e->plan->buckets[k].count, e->comm));
     return ath_event_record(e->done[k], e->comm);
 }
 
@@ -343,15 +366,15 @@ static ath_err check_step(ath_exec *e, int32_t i)
     return ATH_OK;
 }
 
-static ath_err run_one(ath_exec *e, int32_t i)
+static ath_err put_step(ath_exec *e, int32_t i, ath_phase phase)
 {
     const step *s = &e->plan->steps[i];
 
     switch (s->kind) {
     case STEP_REDUCE:
         return start_reduce(e, s->bucket);
-    case STEP_WAIT:
-        return wait_for(e, e->compute, e->done[s->bucket]);
+    case STEP_WAIT: /* what an earlier run reduced is over: each run drains the streams */
+        return phase & ATH_PHASE_GRAD ? wait_for(e, e->compute, e->done[s->bucket]) : ATH_OK;
     case STEP_RUN:
         break;
     }
@@ -370,19 +393,55 @@ static ath_err check_inputs(const ath_exec *e)
     return ATH_OK;
 }
 
+/* All that a phase is, into the streams. */
+static ath_err put_phase(ath_exec *e, ath_phase phase)
+{
+    if (e->mirror.host) ATH_TRY(ath_mirror_upload(&e->mirror, e->compute));
+    for (int32_t i = 0; i < e->plan->n_steps; i++) {
+        const ath_phase part = e->plan->steps[i].is_update ? ATH_PHASE_UPDATE : ATH_PHASE_GRAD;
+        ath_pulse();
+        if (phase & part) ATH_TRY(put_step(e, i, phase));
+    }
+    return ATH_OK;
+}
+
+/* The communication stream leaves the compute stream at the beginning and is back at the end. */
+static ath_err put_forked(ath_exec *e, ath_phase phase)
+{
+    ATH_TRY(ath_event_record(e->fork, e->compute));
+    ATH_TRY(ath_stream_wait(e->comm, e->fork));
+    ATH_TRY(put_phase(e, phase));
+    ATH_TRY(ath_event_record(e->join, e->comm));
+    return ath_stream_wait(e->compute, e->join);
+}
+
+static ath_err capture(ath_exec *e, ath_phase phase)
+{
+    ATH_TRY(ath_capture_begin(e->compute));
+    ath_err err = put_forked(e, phase);
+    if (!err) return ath_capture_end(e->compute, &e->graph[phase]);
+    ath_capture_discard(e->compute);
+    return err;
+}
+
+static ath_err start(ath_exec *e, ath_phase phase)
+{
+    ATH_TRY(check_inputs(e));
+    if (!e->captures || !e->was_run[phase]) return put_phase(e, phase);
+    if (!e->graph[phase]) ATH_TRY(capture(e, phase));
+    ath_pulse();
+    return ath_graph_launch(e->graph[phase], e->compute);
+}
+
 ath_err ath_exec_run(ath_exec *exec, ath_phase phase)
 {
-    ath_err err = check_inputs(exec);
-
-    exec->n_waits = 0;
-    for (int32_t i = 0; !err && i < exec->plan->n_steps; i++) {
-        const bool is_update = exec->plan->steps[i].is_update;
-        ath_pulse();
-        if (phase & (is_update ? ATH_PHASE_UPDATE : ATH_PHASE_GRAD)) err = run_one(exec, i);
-    }
+    ath_err err = start(exec, phase);
     /* both streams are drained even after an error, so that nothing runs behind our back */
     ath_err compute = ath_stream_sync(exec->compute);
     if (!err) err = compute;
     ath_err comm = ath_stream_sync(exec->comm);
-    return err ? err : comm;
+    if (!err) err = comm;
+    if (err) ath_graph_destroy(&exec->graph[phase]); /* it may lack what failed while captured */
+    exec->was_run[phase] = exec->was_run[phase] || !err;
+    return err;
 }

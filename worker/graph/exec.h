@@ -71,17 +71,25 @@ ath_buf ath_slab_part_of(const ath_slab *slab, ath_slab_part part);
 typedef struct ath_exec ath_exec;
 
 /* Sums a bucket over ranks, in place: called in the communication stream's order with `count`
- * gradients; returns their sum. NULL: one rank, nothing to do. */
+ * gradients; returns their sum. NULL: one rank, nothing to do. Code of the host, so the program is not
+ * captured; and the device's memory must be the host's. */
 typedef ath_err (*ath_reduce_fn)(void *context, int32_t bucket, void *grads, int64_t count);
+
+/* The same as work that is put into `stream`, which has waited for the gradients: can be captured, and
+ * is then called for the capture and not again. */
+typedef ath_err (*ath_reduce_put_fn)(void *context, int32_t bucket, void *grads, int64_t count,
+                                     ath_stream *stream);
 
 typedef struct ath_exec_opts {
     ath_weights *weights; /* may be NULL where the plan has no frozen parameters */
     ath_slab *slab;       /* may be NULL where the plan has no trainables */
     ath_buf arena;        /* at least arena_bytes, shared with other plans; {0}: own one */
-    ath_reduce_fn reduce;
+    ath_reduce_fn reduce; /* one of these two, or neither */
+    ath_reduce_put_fn reduce_put;
     void *reduce_context;
     bool check_nan;    /* sync after each step and name the first value that is not finite */
-    int32_t drop_wait; /* tests of the sim: leave out the n-th wait between streams; 0: none */
+    int32_t drop_wait; /* tests of the sim: leave out the n-th wait between streams, counted through
+                          all runs; 0: none */
 } ath_exec_opts;
 
 /* Resolves every pointer (the plan, weights and slab are borrowed until the exec is destroyed), packs
@@ -96,8 +104,12 @@ void ath_exec_destroy(ath_exec **exec);
  * 1 - beta2^t. */
 ATH_MUST ath_err ath_exec_write(ath_exec *exec, const char *input, const void *host, size_t bytes);
 
-/* The program up to the reduced gradients; its update part; both. Run waits for the end and returns
- * the first error. Allocates nothing. */
+/*
+ * The program up to the reduced gradients; its update part; both. Run waits for the end and returns
+ * the first error. Where the device captures, the second run of a phase does so (the first has brought
+ * all kernels into memory), and from then on a run is one launch, which begins with the step data in one
+ * copy. Nothing is allocated but by that capture.
+ */
 typedef enum ath_phase { ATH_PHASE_GRAD = 1, ATH_PHASE_UPDATE = 2, ATH_PHASE_ALL = 3 } ath_phase;
 ATH_MUST ath_err ath_exec_run(ath_exec *exec, ath_phase phase);
 
