@@ -35,6 +35,7 @@ ath_err ath_begun_check(const char *folder, Athanor__Job *job)
     ATH_TRY_OUT(ath_path_print(path, "%s/job.toml", folder));
     ATH_TRY_OUT(ath_job_read(path, NULL, 0, &was));
     if (job->train->threads == 0) job->train->threads = was->train->threads;
+    if (job->train->device == ATHANOR__TRAIN__DEVICE__AUTO) job->train->device = was->train->device;
     ATH_TRY_OUT(ath_job_changes(was, job, take_change, &refused));
     if (refused.n)
         err = ath_raise(ATH_EJOB,

@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "core/sha256.h"
 #include "worker/dist/dist.h"
+#include "worker/graph/unit.h"
 #include "worker/model/base.h"
 #include "worker/sample/parameters.h"
 #include <errno.h>
@@ -20,7 +21,7 @@
 typedef struct values {
     ath_sample_values jobs;
     const char *model, *vae, *lora, *out;
-    int64_t clip_skip, dtype, threads, ranks;
+    int64_t clip_skip, dtype, device, threads, ranks;
     bool no_hash;
 } values;
 
@@ -57,6 +58,7 @@ static const ath_opt opts[] = {
     {"clip-skip", ATH_OPT_INT, AT(clip_skip), "1..24", "1", "text layer from the end"},
     {"dtype", ATH_OPT_WORD, AT(dtype), "f32|bf16", "f32",
      "of activations; the autoencoder computes in f32 always"},
+    {"device", ATH_OPT_WORD, AT(device), "auto|cpu|cuda", "auto", "auto: a GPU where there is one"},
     {"threads", ATH_OPT_INT, AT(threads), "1..1024", "1", "of a rank; can change the last bits"},
     {"ranks", ATH_OPT_INT, AT(ranks), "0..4096", "0",
      "processes, started by mpirun; 0: as launched; never changes a bit"},
@@ -76,6 +78,7 @@ typedef struct hash {
 typedef struct session {
     const values *v;
     const ath_sample_jobs *jobs;
+    ath_unit unit;
     ath_base *base;
     ath_sample_loras loras;
     ath_pipeline *pipeline;
@@ -135,10 +138,13 @@ static ath_err open_pipeline(session *s)
     const values *v = s->v;
 
     ath_progress_note(&s->progress, "opening the model");
+    ATH_TRY(ath_unit_open((ath_unit_wish)v->device, ath_dist_local_rank(), ath_dist_local_size(),
+                          &s->unit));
     ATH_TRY(ath_base_open_with(v->model, v->vae, &s->base));
     ATH_TRY(ath_sample_loras_open(&s->loras, v->lora, ath_base_spec(s->base)));
     const ath_pipeline_opts o = {.networks = {.spec = *ath_base_spec(s->base),
-                                              .backend = ATH_CPU,
+                                              .backend = s->unit.backend,
+                                              .device = s->unit.device,
                                               .dtype = v->dtype ? ATH_BF16 : ATH_F32,
                                               .n_threads = (int32_t)v->threads,
                                               .clip_skip = (int32_t)v->clip_skip,
@@ -224,6 +230,7 @@ static ath_err draw_all(const values *v, const ath_sample_jobs *jobs)
     ath_pipeline_destroy(&s.pipeline);
     ath_sample_loras_close(&s.loras);
     ath_base_close(&s.base);
+    ath_unit_close(&s.unit);
     ath_str_release(&s.model);
     return err;
 }

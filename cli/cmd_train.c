@@ -12,6 +12,7 @@
 #include "proto/message.h"
 #include "worker/dist/dist.h"
 #include "worker/dist/watch.h"
+#include "worker/graph/unit.h"
 #include "worker/run/class_images.h"
 
 #include <inttypes.h>
@@ -72,7 +73,17 @@ static ath_err name_job(const ath_train_opts *o, char out[ATH_PATH_BYTES])
     return ATH_OK;
 }
 
-/* Threads are part of the recipe, so they are settled here, once, and not by each rank. */
+static ath_err settle_device(session *s, Athanor__Job *job)
+{
+    ath_unit_wish wish = (ath_unit_wish)job->train->device;
+
+    ATH_TRY(ath_unit_settle(wish, &wish));
+    s->boss.lacks_gpu = job->train->device == ATHANOR__TRAIN__DEVICE__AUTO && wish == ATH_UNIT_CPU;
+    job->train->device = (Athanor__Train__Device)wish;
+    return ATH_OK;
+}
+
+/* Threads and device are part of the recipe, so they are settled here, once, and not by each rank. */
 static ath_err read_job(session *s, uint8_t **bytes, size_t *n)
 {
     ath_err err = ATH_OK;
@@ -83,6 +94,7 @@ static ath_err read_job(session *s, uint8_t **bytes, size_t *n)
     ATH_TRY_OUT(ath_job_read(path, s->o->sets->item, (int)s->o->sets->n, &job));
     ATH_TRY_OUT(find_place(s, job));
     if (job->train->threads == 0) job->train->threads = ath_cores();
+    if (!s->place.is_finished) ATH_TRY_OUT(settle_device(s, job));
     if (!s->place.is_finished) ATH_TRY_OUT(ath_train_boss_look(job));
     ATH_TRY_OUT(ath_job_pack(job, bytes, n));
 out:
@@ -91,19 +103,17 @@ out:
 }
 
 /* Threads without a core of their own wait for each other in every kernel. */
-static ath_err warn_of_threads(const session *s)
+static void warn_of_threads(const session *s)
 {
     const int64_t n = s->job->train->threads, cores = ath_cores();
-    int32_t n_here = 1;
+    const int32_t n_here = ath_dist_local_size();
 
-    ATH_TRY(ath_dist_agree(ath_dist_count_here(&n_here)));
-    if (ath_dist_rank() != 0 || n == 1 || n_here == 1 || n * n_here <= cores) return ATH_OK;
+    if (ath_dist_rank() != 0 || n == 1 || n_here == 1 || n * n_here <= cores) return;
     fprintf(stderr,
             "%" PRId32 " ranks of %" PRId64 " threads share the %" PRId64
             " cores of this machine and wait for each other; train.threads = %" PRId64
             " would be faster (a part of the recipe: another number may change the last bits)\n",
             n_here, n, cores, cores / n_here > 1 ? cores / n_here : 1);
-    return ATH_OK;
 }
 
 static ath_err share_job(session *s)
@@ -216,7 +226,7 @@ static ath_err train(session *s)
         if (ath_dist_rank() == 0) printf("%s\n", s->place.model);
         return ATH_OK;
     }
-    ATH_TRY(warn_of_threads(s));
+    warn_of_threads(s);
     ATH_TRY(ath_watch_start(s->job->train->watch_seconds, &s->watch));
     ATH_TRY(draw_class_images(s));
     ATH_TRY(share_plan(s));

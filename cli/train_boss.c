@@ -91,7 +91,7 @@ static void print_short(const ath_train_boss *b, int64_t n_ranks, int64_t n_warn
     if (n_warnings)
         printf("%" PRId64 " warning%s about the data: athanor check tells which\n", n_warnings,
                n_warnings == 1 ? "" : "s");
-    if (b->job->train->device == ATHANOR__TRAIN__DEVICE__AUTO) printf("no GPU, using cpu\n");
+    if (b->lacks_gpu) printf("no GPU, using cpu\n");
     fflush(stdout); /* main looks whether it was written */
 }
 

@@ -17,6 +17,7 @@
 /* {0} at first. */
 typedef struct ath_train_boss {
     const Athanor__Job *job; /* borrowed from plan on */
+    bool lacks_gpu;          /* train.device left it open, and there is none */
     ath_scan scan;
     ath_budget *budget;
     ath_str report; /* plan.txt */

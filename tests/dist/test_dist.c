@@ -236,14 +236,13 @@ static void check_dist(void)
     const int rank = ath_dist_rank(), size = ath_dist_size();
     double own[4], all[16];
     static char bytes[100000];
-    int32_t n_here = 0;
     char text[40];
 
     ath_test_begin("ranks");
     for (int i = 0; i < rank; i++) own[i] = 10 * rank + i; /* rank 0 gives none */
     const int n_all = size * (size - 1) / 2;
-    CHECK_OK(ath_dist_count_here(&n_here));
-    CHECK_EQ(n_here, ath_dist_size());
+    CHECK_EQ(ath_dist_local_size(), size);
+    CHECK_EQ(ath_dist_local_rank(), rank);
     CHECK_OK(ath_dist_gather(own, rank, all, n_all));
     for (int r = 0, at = 0; r < size; r++)
         for (int i = 0; i < r; i++) CHECK(all[at++] == 10 * r + i);

@@ -39,7 +39,7 @@ END
 "$athanor" init --spec deep.json deep.safetensors || exit 1
 refused 3 'wanted multiples of 32 for the model deep.safetensors; set data.buckets.step' job.toml \
     --set model.base=deep.safetensors --set data.buckets.step=8
-refused 3 'no GPU' job.toml --set train.device=cuda
+refused 3 'CUDA' job.toml --set train.device=cuda
 
 refused 4 'is LoRA' job.toml --set model.vae=runs/there/model/there.safetensors
 refused 4 'none.pt: there is no such file' job.toml --set model.vae=none.pt

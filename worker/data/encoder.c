@@ -5,7 +5,7 @@
 
 struct ath_encoder {
     ath_latents_opts opts;
-    ath_device *device;
+    ath_device *device, *own_device;
     ath_weights *weights;
     int32_t width, height; /* compiled for; 0: for none */
     ath_plan *plan;
@@ -19,7 +19,11 @@ ath_err ath_encoder_create(const ath_latents_opts *opts, ath_encoder **out)
 
     ATH_TRY_OUT(ATH_NEW(1, "encoder", &e));
     e->opts = *opts;
-    ATH_TRY_OUT(ath_device_create_host(&e->device));
+    e->device = opts->device;
+    if (!e->device) {
+        ATH_TRY_OUT(ath_device_create_host(&e->own_device));
+        e->device = e->own_device;
+    }
     ATH_TRY_OUT(ath_weights_create(e->device, &e->weights));
     *out = e;
     e = NULL;
@@ -42,7 +46,7 @@ void ath_encoder_destroy(ath_encoder **encoder)
     if (!e) return;
     drop_size(e);
     ath_weights_destroy(&e->weights);
-    ath_device_destroy(&e->device);
+    ath_device_destroy(&e->own_device);
     ath_mem_free(encoder);
 }
 

@@ -18,6 +18,7 @@ typedef struct ath_latents_opts {
     ath_vae_spec spec;
     ath_hash vae; /* identity of the autoencoder's weights */
     ath_backend backend;
+    ath_device *device; /* borrowed until destroy; NULL: the host */
     int32_t n_threads;
     const char *folder;        /* of the cache; borrowed */
     const Athanor__Plan *plan; /* borrowed */

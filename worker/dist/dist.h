@@ -26,9 +26,9 @@ void ath_dist_finalize(void);
 /* 0 and 1 before init. */
 int32_t ath_dist_rank(void);
 int32_t ath_dist_size(void);
-
-/* Ranks on this rank's machine, itself too. All ranks. */
-ATH_MUST ath_err ath_dist_count_here(int32_t *n);
+/* The same among the ranks of this machine. */
+int32_t ath_dist_local_rank(void);
+int32_t ath_dist_local_size(void);
 
 /* Waits for all ranks. */
 ATH_MUST ath_err ath_dist_barrier(void);

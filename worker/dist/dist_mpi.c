@@ -13,8 +13,8 @@
 /* Of the process: MPI itself is. */
 static struct {
     bool is_up;
-    int rank, size;
-} world = {.size = 1};
+    int rank, size, local_rank, local_size;
+} world = {.size = 1, .local_size = 1};
 
 ath_err ath_dist_check(int code, const char *what)
 {
@@ -25,6 +25,21 @@ ath_err ath_dist_check(int code, const char *what)
     if (code == MPI_SUCCESS) return ATH_OK;
     MPI_Error_string(code, text, &n);
     return ath_raise(ATH_EMPI, "rank %d: %s: %s", world.rank, what, text);
+}
+
+static ath_err look_around(void)
+{
+    MPI_Comm local = MPI_COMM_NULL;
+    ath_err err = ATH_OK;
+
+    ATH_TRY_OUT(ath_dist_check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, world.rank,
+                                                   MPI_INFO_NULL, &local),
+                               "MPI_Comm_split_type"));
+    ATH_TRY_OUT(ath_dist_check(MPI_Comm_rank(local, &world.local_rank), "MPI_Comm_rank"));
+    ATH_TRY_OUT(ath_dist_check(MPI_Comm_size(local, &world.local_size), "MPI_Comm_size"));
+out:
+    if (local != MPI_COMM_NULL) MPI_Comm_free(&local);
+    return err;
 }
 
 static ath_err join(int32_t n_ranks)
@@ -41,6 +56,7 @@ static ath_err join(int32_t n_ranks)
     ATH_NEED(n_ranks == 0 || n_ranks == world.size, ATH_EINVAL,
              "--ranks %d, but the launcher started %d; leave --ranks out or make them equal",
              n_ranks, world.size);
+    ATH_TRY(look_around());
     ath_supervise_hello(world.rank);
     return ATH_OK;
 }
@@ -60,8 +76,8 @@ void ath_dist_finalize(void)
     ath_supervise_bye();
     if (world.is_up) MPI_Finalize();
     world.is_up = false;
-    world.rank = 0;
-    world.size = 1;
+    world.rank = world.local_rank = 0;
+    world.size = world.local_size = 1;
 }
 
 int32_t ath_dist_rank(void)
@@ -74,21 +90,14 @@ int32_t ath_dist_size(void)
     return world.size;
 }
 
-ath_err ath_dist_count_here(int32_t *n)
+int32_t ath_dist_local_rank(void)
 {
-    MPI_Comm here = MPI_COMM_NULL;
-    int count = 1;
+    return world.local_rank;
+}
 
-    *n = 1;
-    if (!world.is_up) return ATH_OK;
-    ath_stage_wait(true);
-    ATH_TRY(ath_dist_check(
-        MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
-        "MPI_Comm_split_type"));
-    ath_err err = ath_dist_check(MPI_Comm_size(here, &count), "MPI_Comm_size");
-    MPI_Comm_free(&here);
-    if (!err) *n = count;
-    return err;
+int32_t ath_dist_local_size(void)
+{
+    return world.local_size;
 }
 
 ath_err ath_dist_barrier(void)

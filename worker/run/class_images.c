@@ -22,7 +22,7 @@ static ath_err draw_one(const ath_class_images *c, ath_pipeline *pipeline, const
     return err;
 }
 
-static ath_err draw_own(const ath_class_images *c, ath_base *base)
+static ath_err draw_own(const ath_class_images *c, ath_base *base, const ath_unit *unit)
 {
     const int32_t rank = ath_dist_rank(), size = ath_dist_size();
     const int64_t n = (c->count - rank + size - 1) / size;
@@ -36,7 +36,7 @@ static ath_err draw_own(const ath_class_images *c, ath_base *base)
     sample.prompt = c->job->class_images->prompt;
     sample.size = &area;
     const ath_recipe recipe = ath_recipe_of(c->job, &sample);
-    ath_pipeline_opts opts = {.networks = ath_networks_of(c->job, ath_base_spec(base))};
+    ath_pipeline_opts opts = {.networks = ath_networks_of(c->job, ath_base_spec(base), unit)};
     opts.networks.load = ath_run_load_frozen;
     opts.networks.load_context = base;
     ATH_TRY_OUT(ath_pipeline_create(&opts, &pipeline));
@@ -54,13 +54,16 @@ ath_err ath_class_images_draw(const ath_class_images *images)
 {
     const Athanor__Model *model = images->job->model;
     ath_base *base = NULL;
+    ath_unit unit = {0};
     ath_err err = ath_run_check(images->job);
 
     ath_stage_enter(ATH_STAGE_SAMPLE);
+    if (!err) err = ath_run_open_unit(images->job, &unit);
     if (!err) err = ath_base_open_with(model->base_, model->vae, &base);
     ATH_TRY_OUT(ath_dist_agree(err));
-    ATH_TRY_OUT(ath_dist_agree(draw_own(images, base)));
+    ATH_TRY_OUT(ath_dist_agree(draw_own(images, base, &unit)));
 out:
     ath_base_close(&base);
+    ath_unit_close(&unit);
     return err;
 }

@@ -61,7 +61,7 @@ static ath_err draw_own(ath_run *r, int64_t n_done)
     lora.size = ath_trained_size;
     lora.context = r->trainer;
     const ath_adapter adapter = ath_lora_adapter(ATH_TRAIN_ADAPTER, &lora, 0, 0);
-    ath_pipeline_opts opts = {.networks = ath_networks_of(job, ath_base_spec(r->base))};
+    ath_pipeline_opts opts = {.networks = ath_networks_of(job, ath_base_spec(r->base), &r->unit)};
     if (has_adapter) { /* the base is the trainer's; what is trained in full is not to be mixed up */
         opts.networks.adapters = &adapter;
         opts.networks.n_adapters = 1;

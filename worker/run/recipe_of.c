@@ -26,10 +26,12 @@ ath_recipe ath_recipe_of(const Athanor__Job *job, const Athanor__Sample *sample)
                         .noise = ATH_NOISE_OWN};
 }
 
-ath_networks_opts ath_networks_of(const Athanor__Job *job, const ath_model_spec *spec)
+ath_networks_opts ath_networks_of(const Athanor__Job *job, const ath_model_spec *spec,
+                                  const ath_unit *unit)
 {
     return (ath_networks_opts){.spec = *spec,
-                               .backend = ATH_CPU,
+                               .backend = unit->backend,
+                               .device = unit->device,
                                .dtype = ath_run_dtype(job),
                                .n_threads = (int32_t)job->train->threads,
                                .clip_skip = (int32_t)job->train->clip_skip};

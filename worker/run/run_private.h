@@ -5,6 +5,7 @@
 #include "worker/adapter/model_hash.h"
 #include "worker/data/loader.h"
 #include "worker/dist/slow.h"
+#include "worker/graph/unit.h"
 #include "worker/model/base.h"
 #include "worker/run/run.h"
 #include "worker/run/text_states.h"
@@ -15,6 +16,7 @@ typedef struct ath_snapshot ath_snapshot;
 
 typedef struct ath_run {
     const ath_run_opts *opts;
+    ath_unit unit;
     ath_base *base;
     ath_lora lora; /* where the job has an adapter */
     ath_trainer *trainer;
@@ -52,7 +54,9 @@ void ath_run_close(ath_run *r);
 /* Makes it anew, where it was destroyed. */
 ATH_MUST ath_err ath_run_make_loader(ath_run *r);
 ath_dtype ath_run_dtype(const Athanor__Job *job);
-/* Refuses a device that this program cannot use, and what of a job is not built yet. */
+/* What this rank computes on, as the job wishes. */
+ATH_MUST ath_err ath_run_open_unit(const Athanor__Job *job, ath_unit *out);
+/* Refuses what no run can do. */
 ATH_MUST ath_err ath_run_check(const Athanor__Job *job);
 /* An ath_trainer_load_fn, an ath_latents_load_fn over the base. */
 ATH_MUST ath_err ath_run_load(void *base, const ath_plan *plan, ath_weights *weights,

@@ -27,13 +27,20 @@ ath_err ath_run_check(const Athanor__Job *job)
     ATH_NEED(job->model->base_[0], ATH_EJOB,
              "model.base is missing: the checkpoint to train, a .safetensors file or a diffusers "
              "folder");
-    ATH_NEED(job->train->device != ATHANOR__TRAIN__DEVICE__CUDA, ATH_ENOTSUP,
-             "train.device is \"cuda\", but this program has no GPU kernels; wanted \"auto\" or "
-             "\"cpu\"");
     ATH_NEED(ath_job_trains_unet(job) || ath_job_trains_text(job), ATH_EJOB,
              "nothing would be trained: of U-Net and text encoder those that are wanted have "
              "learning rate 0 (optimizer.unet_lr, optimizer.text_encoder_lr)");
     return ATH_OK;
+}
+
+ath_err ath_run_open_unit(const Athanor__Job *job, ath_unit *out)
+{
+    _Static_assert((int)ATH_UNIT_AUTO == ATHANOR__TRAIN__DEVICE__AUTO &&
+                       (int)ATH_UNIT_CPU == ATHANOR__TRAIN__DEVICE__CPU &&
+                       (int)ATH_UNIT_CUDA == ATHANOR__TRAIN__DEVICE__CUDA,
+                   "a wish is the job's value");
+    return ath_unit_open((ath_unit_wish)job->train->device, ath_dist_local_rank(),
+                         ath_dist_local_size(), out);
 }
 
 /* The U-Net halves its latents once a level. */
@@ -69,6 +76,7 @@ static ath_err open_base(ath_run *r)
     const Athanor__Job *job = r->opts->job;
 
     ATH_TRY(ath_run_check(job));
+    ATH_TRY(ath_run_open_unit(job, &r->unit));
     ATH_TRY(ath_base_open_with(job->model->base_, job->model->vae, &r->base));
     ATH_TRY(check_buckets(r));
     return ath_record_create(r);
@@ -117,6 +125,8 @@ static ath_err make_trainer(ath_run *r)
 {
     ath_trainer_opts opts = ath_trainer_opts_of(r->opts->job, ath_base_spec(r->base), &r->lora);
 
+    opts.backend = r->unit.backend;
+    opts.device = r->unit.device;
     opts.n_leaves_max = (int32_t)r->opts->plan->micros_per_step;
     opts.load = ath_run_load;
     opts.load_context = r->base;
@@ -139,7 +149,8 @@ static ath_err make_latents(ath_run *r)
 {
     const Athanor__Job *job = r->opts->job;
     ath_latents_opts opts = {.spec = ath_base_spec(r->base)->vae,
-                             .backend = ATH_CPU,
+                             .backend = r->unit.backend,
+                             .device = r->unit.device,
                              .n_threads = (int32_t)job->train->threads,
                              .folder = job->data->cache,
                              .plan = r->opts->plan,
@@ -159,7 +170,7 @@ static ath_err make_text(ath_run *r)
 {
     const Athanor__Job *job = r->opts->job;
     const ath_text_states_opts opts = {.spec = ath_base_spec(r->base)->text,
-                                       .backend = ATH_CPU,
+                                       .backend = r->unit.backend,
                                        .dtype = ath_run_dtype(job),
                                        .n_threads = (int32_t)job->train->threads,
                                        .clip_skip = (int32_t)job->train->clip_skip,
@@ -224,6 +235,7 @@ void ath_run_close(ath_run *r)
     ath_latents_destroy(&r->latents);
     ath_trainer_destroy(&r->trainer);
     ath_base_close(&r->base);
+    ath_unit_close(&r->unit);
     ath_mem_free(&r->own);
     ath_mem_free(&r->all);
     ath_mem_free(&r->concept);

@@ -14,7 +14,7 @@ enum { TEXT, UNET, DECODER, N_NETWORKS };
 struct ath_networks {
     ath_networks_opts opts;
     ath_networks_size size;
-    ath_device *device;
+    ath_device *device, *own_device;
     ath_weights *weights;
     ath_buf arena; /* shared: one network runs at a time */
     network of[N_NETWORKS];
@@ -97,7 +97,11 @@ static ath_err begin_weights(ath_networks *s)
         s->device = ath_weights_device(s->weights);
         return ATH_OK;
     }
-    ATH_TRY(ath_device_create_host(&s->device));
+    s->device = s->opts.device;
+    if (!s->device) {
+        ATH_TRY(ath_device_create_host(&s->own_device));
+        s->device = s->own_device;
+    }
     return ath_weights_create(s->device, &s->weights);
 }
 
@@ -129,7 +133,7 @@ void ath_networks_destroy(ath_networks **networks)
     drop_size(s);
     if (!s->opts.weights) {
         ath_weights_destroy(&s->weights);
-        ath_device_destroy(&s->device);
+        ath_device_destroy(&s->own_device);
     }
     ath_mem_free(networks);
 }

@@ -15,7 +15,8 @@ typedef ath_err ath_networks_load_fn(void *context, const ath_plan *plan, ath_we
 typedef struct ath_networks_opts {
     ath_model_spec spec;
     ath_backend backend;
-    ath_dtype dtype; /* of activations: F32 or BF16; the autoencoder has ATH_VAE_DTYPE */
+    ath_device *device; /* borrowed; NULL: the host, or that of `weights` */
+    ath_dtype dtype;    /* of activations: F32 or BF16; the autoencoder has ATH_VAE_DTYPE */
     int32_t n_threads;
     int32_t clip_skip;          /* 1: the text encoder's last layer */
     ath_networks_load_fn *load; /* borrowed with its context until destroy */
