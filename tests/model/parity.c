@@ -19,7 +19,7 @@ typedef struct run {
     int n_inputs;
     ath_net *net;
     ath_plan *plan;
-    ath_device *device;
+    ath_device *device, *own_device;
     ath_weights *weights;
     ath_slab *slab;
     ath_exec *exec;
@@ -198,7 +198,11 @@ static ath_err prepare(run *r)
 
     ATH_TRY(record(r));
     ATH_TRY(ath_plan_create(r->net, &plan, &r->plan));
-    ATH_TRY(ath_device_create_host(&r->device));
+    r->device = o->device;
+    if (!r->device) {
+        ATH_TRY(ath_device_create_host(&r->own_device));
+        r->device = r->own_device;
+    }
     ATH_TRY(ath_weights_create(r->device, &r->weights));
     ATH_TRY(ath_slab_create(r->device, r->plan, &r->slab));
     ATH_TRY(put_weights(r));
@@ -216,7 +220,7 @@ static void release(run *r)
     ath_exec_destroy(&r->exec);
     ath_slab_destroy(&r->slab);
     ath_weights_destroy(&r->weights);
-    ath_device_destroy(&r->device);
+    ath_device_destroy(&r->own_device);
     ath_plan_destroy(&r->plan);
     ath_net_destroy(&r->net);
 }

@@ -6,6 +6,7 @@
 #define ATH_TESTS_MODEL_PARITY_H
 
 #include "core/io/safetensors.h"
+#include "kernels/device.h"
 #include "kernels/op.h"
 #include "worker/model/spec.h"
 
@@ -16,6 +17,7 @@ typedef struct parity_opts {
     const char *name; /* of the case: "unet.even" */
     const ath_model_spec *spec;
     ath_backend backend;
+    ath_device *device; /* NULL: the host */
     ath_dtype compute;
     int32_t n_threads;
     bool trains; /* else every parameter is frozen */

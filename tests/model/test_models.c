@@ -5,8 +5,14 @@
  * recomputation. Gradients of inputs are the same whether the parameters train or are frozen.
  *
  *     test_models FILE [tiny|sd15 [BACKEND [DTYPE [THREADS]]]]
+ *
+ * BACKEND cuda runs on the first GPU; test_models_shim has its kernels on the host (tests/cuda).
  */
 #include "core/mem.h"
+#include "kernels/cuda.h"
+#if ATH_MODELS_SHIM
+#include "tests/cuda/shim_library.h"
+#endif
 #include "tests/harness.h"
 #include "tests/model/parity.h"
 #include <stdlib.h>
@@ -20,7 +26,8 @@ static const struct variant {
 } variants[] = {
     {ATH_REF64, ATH_F64, 2e-7, 2e-7, 2e-7, 1e-12}, {ATH_REF, ATH_F32, 1e-5, 1e-4, 1e-4, 1e-6},
     {ATH_REF, ATH_BF16, 1e-2, 3e-2, 5e-2, 1e-2},   {ATH_CPU, ATH_F32, 1e-5, 1e-4, 1e-4, 1e-6},
-    {ATH_CPU, ATH_BF16, 1e-2, 3e-2, 5e-2, 1e-2},
+    {ATH_CPU, ATH_BF16, 1e-2, 3e-2, 5e-2, 1e-2},   {ATH_CUDA, ATH_F32, 1e-5, 1e-4, 1e-4, 1e-6},
+    {ATH_CUDA, ATH_BF16, 1e-2, 3e-2, 5e-2, 1e-2},
 };
 typedef struct variant variant;
 
@@ -96,7 +103,7 @@ static void check_frozen(parity_opts o, const variant *v)
     note(&o, "gradient of input through frozen parameters", frozen.din, v->gradient,
          frozen.din_name);
     /* libraries may take another algorithm for a weight that they can pack beforehand */
-    if (o.backend != ATH_CPU) CHECK(frozen.mark == trained.mark);
+    if (o.backend != ATH_CPU && o.backend != ATH_CUDA) CHECK(frozen.mark == trained.mark);
 }
 
 /* The autoencoder computes in ATH_VAE_DTYPE, whatever the other networks do. */
@@ -119,6 +126,7 @@ static void each(const parity_opts *chosen, const char *backend, const char *dty
             o.name = text;
             o.backend = variants[k].backend;
             o.compute = variants[k].compute;
+            if (!backend && o.backend == ATH_CUDA) continue;
             if (backend && strcmp(backend, ath_backend_name(o.backend)) != 0) continue;
             if (dtype && strcmp(dtype, ath_dtype_name(o.compute)) != 0) continue;
             if (is_used(&o)) call(o, &variants[k]);
@@ -136,6 +144,18 @@ static void check_missing(const parity_opts *chosen)
     CHECK_HAS(ath_err_text(), "unet.nowhere");
 }
 
+static ath_err use_cuda(parity_opts *o)
+{
+#if ATH_MODELS_SHIM
+    (void)o;
+    ath_shim_install();
+    return ATH_OK;
+#else
+    ATH_TRY(ath_cuda_open());
+    return ath_device_create_cuda(0, &o->device);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     const char *size = argc > 2 ? argv[2] : "tiny", *backend = argc > 3 ? argv[3] : NULL;
@@ -151,18 +171,20 @@ int main(int argc, char **argv)
     o.st = st;
     if (argc > 5) o.n_threads = (int32_t)strtol(argv[5], NULL, 10);
     if (strcmp(size, "sd15") == 0) o.spec = &ath_model_sd15;
+    if (backend && strcmp(backend, "cuda") == 0) CHECK_OK(use_cuda(&o));
     ath_test_begin("against torch");
     each(&o, backend, dtype, check);
     if (o.spec == &ath_model_tiny) {
         ath_test_begin("against torch, recomputed");
         o.recompute = true;
-        each(&o, "cpu", dtype, check);
+        if (!backend) each(&o, "cpu", dtype, check);
         o.recompute = false;
         ath_test_begin("frozen parameters");
         each(&o, backend, dtype, check_frozen);
         ath_test_begin("refusals");
         check_missing(&o);
     }
+    ath_device_destroy(&o.device);
     ath_st_close(&st);
     return ath_test_end();
 }
