@@ -521,7 +521,9 @@ out:
 
 ath_err ath_chain_product(ath_chain *chain, const ath_product *p)
 {
-    ath_array a, b, any, c = ath_chain_target(chain, &p->c, false);
+    /* An F32 sum of BF16 products: adding it within the primitive changes on some machines how K is cut. */
+    const bool is_sum = p->add && p->c.md.data_type == dnnl_f32 && p->a.md.data_type == dnnl_bf16;
+    ath_array a, b, any, c = ath_chain_target(chain, &p->c, is_sum);
     const bool add = p->add && is_at(c.place, p->c.place);
     const ath_chain_weight weight = {&b, false};
     dnnl_primitive_desc_t pd = NULL;
