@@ -32,6 +32,14 @@ typedef struct norm {
     float *spread;     /* [images, 4, width]: what a group knows, by channel */
 } norm;
 
+/* Pixels of a block: more than block_rows where an image still has eight, for partials are read again. */
+static int64_t rows_of(int64_t pixels, int64_t c)
+{
+    int64_t rows = block_rows(c);
+    while (rows < BLOCK_ROWS_MAX && pixels > 8 * rows) rows *= 2;
+    return rows;
+}
+
 static norm norm_of(const ath_call *call)
 {
     const ath_group_norm_attr *a = call->site->attr;
@@ -50,8 +58,8 @@ static norm norm_of(const ath_call *call)
     s.c = ath_desc_last(x);
     s.groups = a->groups;
     s.l = s.c / s.groups;
-    s.rows = block_rows(s.c);
-    s.blocks = block_count(s.pixels, s.c);
+    s.rows = rows_of(s.pixels, s.c);
+    s.blocks = (s.pixels + s.rows - 1) / s.rows;
     s.width = block_width(s.c);
     s.wave = WAVE / (s.pixels * s.c) + 1;
     s.run = (BLOCK_COLUMNS + s.l - 1) / s.l * s.l;

@@ -9,7 +9,7 @@
 #include "kernels/vec.h"
 #include <stdbool.h>
 
-enum { SPAN = 16 * 1024, LINE = 64, STREAM = ATH_TORTURE ? 256 : 2 << 20 };
+enum { SPAN = 16 * 1024, LINE = 64, STREAM = ATH_TORTURE ? 256 : 1 << 20 };
 
 static inline int64_t span_count(int64_t n)
 {
