@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h> /* xxhash.h with the widest vectors that the processor has */
+#else
 #include <xxhash.h>
+#endif
 
 struct ath_hasher {
     XXH3_state_t state;
