@@ -344,8 +344,7 @@ static inline vf vsigmoid(vf x)
 /* x[k] = x[k] / (1 + e^-x[k]) of n vectors at once, within 4 ulp above -87; from there down it may be 0. */
 #if defined(__AVX512F__)
 /* Step by step for all n, because one chain of results is longer than the processor looks ahead. The
- * exponential is vexp's with steps of ln2/32, which leave a parabola; the quotient is the machine's
- * guess after one step of Newton. */
+ * exponential is vexp's with steps of ln2/32, which leave a parabola. */
 VEC_INLINE void vsilu(vf *x, int n)
 {
     const __m512 low =
@@ -369,14 +368,7 @@ VEC_INLINE void vsilu(vf *x, int n)
     for (int k = 0; k < n; k++) sum[k] = (vf)_mm512_permutex2var_ps(low, (__m512i)sum[k], high);
     for (int k = 0; k < n; k++) e[k] = vfma(sum[k] * e[k], r[k], sum[k]);
     for (int k = 0; k < n; k++)
-        e[k] = vset(1.0f) + (vf)_mm512_scalef_ps((__m512)e[k], (__m512)whole[k]);
-    for (int k = 0; k < n; k++) r[k] = (vf)_mm512_rcp14_ps((__m512)e[k]);
-    for (int k = 0; k < n; k++) {
-        const __mmask16 is_finite =
-            _mm512_cmp_ps_mask((__m512)e[k], (__m512)vset(0x1p126f), _CMP_LT_OQ);
-        const vf left = vfma(-e[k], r[k], vset(1.0f)), turned = vfma(left, r[k], r[k]);
-        x[k] = (vf)_mm512_maskz_mul_ps(is_finite, (__m512)x[k], (__m512)turned);
-    }
+        x[k] = x[k] / (vset(1.0f) + (vf)_mm512_scalef_ps((__m512)e[k], (__m512)whole[k]));
 }
 #else
 VEC_INLINE void vsilu(vf *x, int n)
