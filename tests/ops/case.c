@@ -16,6 +16,7 @@
 #include "kernels/noise.h"
 #include "kernels/rows.h"
 #include "kernels/time_embed.h"
+#include "kernels/tree_add.h"
 #include "kernels/upsample.h"
 #include "tests/ops/on_device.h"
 
@@ -44,6 +45,10 @@
 #define I(range_, n, t)                                               \
     {                                                                 \
         .kind = 'I', .n_dim = 2, .dim = {(n), (t)}, .range = (range_) \
+    }
+#define V(range_, n)                                             \
+    {                                                            \
+        .kind = 'I', .n_dim = 1, .dim = {(n)}, .range = (range_) \
     }
 #define NO \
     {      \
