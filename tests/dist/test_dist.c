@@ -65,7 +65,7 @@ static ath_err run_leaves(ath_reduce *r, int stop)
     ath_reduce_leaves(r, &first, &end);
     for (int l = first; l < end; l++) {
         ATH_NEED(l < stop, ATH_EIO, "micro-batch %d: the disk is on fire", l);
-        ath_reduce_set_leaf(r, l);
+        CHECK_OK(ath_reduce_set_leaf(r, l));
         for (int b = N_BUCKETS - 1; b >= 0; b--)
             ATH_TRY(ath_reduce_hook(r, b, leaf[l] + bucket_at(b), counts[b]));
     }
@@ -303,7 +303,8 @@ static void check_memory(const ath_reduce_opts *opts)
 
 static void check_reduce(bool fast)
 {
-    const ath_reduce_opts opts = {L_MAX, N_BUCKETS, counts, fast};
+    const ath_reduce_opts opts = {
+        .n_leaves_max = L_MAX, .n_buckets = N_BUCKETS, .counts = counts, .is_fast = fast};
     ath_reduce *r = NULL;
 
     is_fast = fast;

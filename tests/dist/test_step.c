@@ -98,12 +98,14 @@ static ath_err run(void)
     ATH_TRY(measure());
     CHECK(s.n_buckets >= 4);
     for (int leaf = 0; leaf < N_LEAVES; leaf++) ATH_TRY(run_leaf(leaf, add_plain, NULL));
-    ATH_TRY(ath_reduce_create(&(ath_reduce_opts){N_LEAVES, s.n_buckets, s.count, false}, &r));
+    ATH_TRY(ath_reduce_create(
+        &(ath_reduce_opts){.n_leaves_max = N_LEAVES, .n_buckets = s.n_buckets, .counts = s.count},
+        &r));
     ATH_TRY(ath_reduce_begin(r, N_LEAVES));
     ath_reduce_leaves(r, &first, &end);
     ath_err err = ATH_OK;
     for (int32_t leaf = first; leaf < end && !err; leaf++) {
-        ath_reduce_set_leaf(r, leaf);
+        ATH_TRY(ath_reduce_set_leaf(r, leaf));
         err = run_leaf(leaf, ath_reduce_hook, r);
     }
     ATH_TRY(ath_reduce_finish(r, err, &norm));

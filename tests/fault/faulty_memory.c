@@ -12,7 +12,7 @@
 ath_err __real_ath_trainer_begin(ath_trainer *trainer, int32_t n_leaves);
 ath_err __wrap_ath_trainer_begin(ath_trainer *trainer, int32_t n_leaves);
 
-static ath_err flip(const ath_trainer *trainer)
+static ath_err flip(ath_trainer *trainer)
 {
     const ath_plan_param *param = NULL;
     const float *value = NULL;

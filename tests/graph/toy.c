@@ -133,7 +133,7 @@ out:
     return err;
 }
 
-static ath_err write_inputs(const toy_opts *opts, toy *t)
+ath_err toy_write(const toy_opts *opts, toy *t)
 {
     const ath_dtype act = opts->compute, full = act == ATH_F64 ? ATH_F64 : ATH_F32;
     const struct {
@@ -199,6 +199,7 @@ static void choose_hook(const toy_opts *opts, toy *t, ath_exec_opts *exec)
 {
     t->is64 = opts->compute == ATH_F64;
     exec->reduce = opts->reduce;
+    exec->reduce_put = opts->reduce_put;
     exec->reduce_context = opts->reduce_context;
     if (!opts->reduces) return;
     exec->reduce = opts->puts_reduce ? NULL : double_grads;
@@ -224,7 +225,7 @@ static ath_err create(const toy_opts *opts, toy *t)
                           .drop_wait = opts->drop_wait};
     choose_hook(opts, t, &exec);
     ATH_TRY(ath_exec_create(t->plan, t->device, &exec, &t->exec));
-    return write_inputs(opts, t);
+    return toy_write(opts, t);
 }
 
 ath_err toy_create(const toy_opts *opts, toy *t)

@@ -21,7 +21,8 @@ typedef struct toy_opts {
     int32_t drop_wait;
     bool reduces;         /* the reduce hook doubles every gradient, as two equal ranks would */
     bool puts_reduce;     /* it does so by work that it puts into the stream: can be captured */
-    ath_reduce_fn reduce; /* a hook of the test's own instead */
+    ath_reduce_fn reduce; /* a hook of the test's own instead, of either kind */
+    ath_reduce_put_fn reduce_put;
     void *reduce_context;
     bool checks_nan;
     double nudge;  /* parameters are moved by nudge * direction, both functions of names */
@@ -54,6 +55,8 @@ ath_err toy_record(const toy_opts *opts, toy *t);
 /* Records, compiles, makes the device and its memory, writes weights and inputs. */
 ath_err toy_create(const toy_opts *opts, toy *t);
 void toy_release(toy *t);
+/* The inputs again, for the next run: with another x_scale. */
+ath_err toy_write(const toy_opts *opts, toy *t);
 
 /* Element i of the named tensor of kind `what`: about normal, the same everywhere. */
 double toy_value(const char *name, uint32_t what, int64_t i);

@@ -112,8 +112,7 @@ static ath_err one_step(ath_trainer *t, const char *name, int32_t step, feed *f,
 }
 
 /* A parameter's last value against what torch has of all of it. */
-static ath_err compare_final(const ath_trainer *t, const char *name, const ath_plan_param *p,
-                             errors *e)
+static ath_err compare_final(ath_trainer *t, const char *name, const ath_plan_param *p, errors *e)
 {
     const ath_st_tensor *want = find(name, "final/", p->name);
     const float *got = NULL;
@@ -126,7 +125,7 @@ static ath_err compare_final(const ath_trainer *t, const char *name, const ath_p
 }
 
 /* How far it moved: sums with random signs estimate the norm of the difference. */
-static ath_err compare_moved(const ath_trainer *t, const float *before, const char *name,
+static ath_err compare_moved(ath_trainer *t, const float *before, const char *name,
                              const ath_plan_param *p, errors *e)
 {
     const ath_st_tensor *want = find(name, "moved/", p->name);
@@ -147,7 +146,7 @@ static ath_err compare_moved(const ath_trainer *t, const float *before, const ch
     return ATH_OK;
 }
 
-static ath_err compare(const ath_trainer *t, const float *before, const char *name, errors *e)
+static ath_err compare(ath_trainer *t, const float *before, const char *name, errors *e)
 {
     const ath_plan_param *p = NULL;
     const int32_t n = ath_trainer_params(t, &p);
@@ -172,7 +171,7 @@ static int32_t count_in_fixture(const char *name)
     return n;
 }
 
-static float *copy_values(const ath_trainer *t)
+static float *copy_values(ath_trainer *t)
 {
     const ath_plan_param *p = NULL;
     const int32_t n = ath_trainer_params(t, &p);

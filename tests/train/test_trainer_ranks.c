@@ -90,6 +90,14 @@ static ath_err run_step(ath_trainer *t, int32_t step, int32_t n_leaves, spoil ho
     return ath_trainer_finish(t, err, &rates, out);
 }
 
+static ath_hash digest_of(ath_trainer *t)
+{
+    ath_hash digest = {0};
+
+    CHECK_OK(ath_trainer_digest(t, &digest));
+    return digest;
+}
+
 /* All ranks hold the same. */
 static void check_agreement(ath_hash digest)
 {
@@ -100,9 +108,9 @@ static void check_agreement(ath_hash digest)
     for (int32_t r = 0; r < ath_dist_size(); r++) CHECK_BITS(&all[r], &own, sizeof own);
 }
 
-static void note(const char *name, int32_t step, const ath_trainer *t, double norm)
+static void note(const char *name, int32_t step, ath_trainer *t, double norm)
 {
-    const ath_hash digest = ath_trainer_digest(t);
+    const ath_hash digest = digest_of(t);
     char text[ATH_HASH_TEXT];
 
     check_agreement(digest);
@@ -130,7 +138,7 @@ static ath_hash train(ath_dtype dtype, const ath_lora *adapter, const char *name
         note(name, step, t, out.norm);
     }
     ath_mem_thaw();
-    digest = ath_trainer_digest(t);
+    digest = digest_of(t);
     ath_trainer_destroy(&t);
     return digest;
 }
@@ -143,19 +151,19 @@ static ath_hash train_with_failures(void)
 
     CHECK_OK(create(ATH_F32, &lora, feed_load, &t));
     if (!t) return (ath_hash){0};
-    const ath_hash first = ath_trainer_digest(t);
+    const ath_hash first = digest_of(t);
     CHECK_OK(run_step(t, 9, 3, A_NUMBER, &out));
     CHECK(out.skipped && !isfinite(out.norm));
-    CHECK(ath_hash_is_equal(ath_trainer_digest(t), first));
+    CHECK(ath_hash_is_equal(digest_of(t), first));
     CHECK_OK(run_step(t, 0, N_LEAVES, NOTHING, &out));
-    const ath_hash second = ath_trainer_digest(t);
+    const ath_hash second = digest_of(t);
     CHECK(!ath_hash_is_equal(first, second));
     CHECK_ERR(run_step(t, 5, 3, A_RANK, &out), ATH_EINVAL);
     CHECK_HAS(ath_err_text(), "ids[0,3] is 1000");
-    CHECK(ath_hash_is_equal(ath_trainer_digest(t), second));
+    CHECK(ath_hash_is_equal(digest_of(t), second));
     CHECK_OK(run_step(t, 1, 5, NOTHING, &out));
     CHECK_OK(run_step(t, 2, 1, NOTHING, &out));
-    const ath_hash last = ath_trainer_digest(t);
+    const ath_hash last = digest_of(t);
     ath_trainer_destroy(&t);
     return last;
 }
@@ -215,7 +223,7 @@ static ath_hash train_in_two(void)
     state.n_updates = ath_dist_rank() == 0 ? 2 : -1;
     CHECK_OK(ath_trainer_restore(t, &state));
     CHECK_OK(run_step(t, 2, 1, NOTHING, &out));
-    const ath_hash last = ath_trainer_digest(t);
+    const ath_hash last = digest_of(t);
     ath_mem_free(&copy);
     ath_trainer_destroy(&t);
     return last;
@@ -232,7 +240,7 @@ static void check_order(void)
         CHECK_OK(create(ATH_F32, &lora, feed_load, &t));
         if (!t) return;
         CHECK_OK(run_step(t, 0, N_LEAVES, i ? ORDER : NOTHING, &out[i]));
-        digest[i] = ath_trainer_digest(t);
+        digest[i] = digest_of(t);
         ath_trainer_destroy(&t);
     }
     CHECK(!ath_hash_is_equal(digest[0], digest[1]));

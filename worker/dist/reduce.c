@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "core/squares.h"
+#include "worker/dist/device_sums.h"
 #include "worker/dist/dist.h"
 #include "worker/dist/exchange.h"
 #include "worker/dist/stage.h"
@@ -37,6 +38,7 @@ struct ath_reduce {
     int64_t *square_at; /* [size + 1]: where a rank's begin */
     int64_t *square_next;
     ath_exchange *exchange;
+    ath_device_sums *on_device; /* NULL: the host sums, and has all of the above */
     /* of the step */
     bool is_open, is_spoiled;
     int32_t n_leaves, leaf;
@@ -131,6 +133,9 @@ static ath_err fill(ath_reduce *r, const ath_reduce_opts *opts)
     ATH_NEED(r->n_buckets > 0, ATH_EINVAL, "reduction: %d buckets, wanted one or more",
              r->n_buckets);
     ATH_TRY(make_buckets(r, opts));
+    ATH_NEED(!opts->on.device || r->size == 1, ATH_ENOTSUP,
+             "reduction: %d ranks over a device's memory, wanted one", r->size);
+    if (opts->on.device) return ath_device_sums_create(opts, &r->on_device);
     const int32_t n_nodes = measure_room(r);
     ATH_TRY(ATH_NEW(r->room, "parts", &r->part));
     ATH_TRY(ATH_NEW(r->room * r->n_params, "sums of micro-batches", &r->parts));
@@ -142,6 +147,18 @@ static ath_err fill(ath_reduce *r, const ath_reduce_opts *opts)
     ATH_TRY(ATH_NEW(n_nodes, "nodes", &r->nodes));
     ATH_TRY(ATH_NEW(n_nodes, "owners of nodes", &r->node_rank));
     return ATH_NEW(n_nodes, "places of nodes", &r->node_at);
+}
+
+static ath_err make_exchange(ath_reduce *r)
+{
+    const int64_t n = r->n_buckets;
+    const ath_exchange_opts opts = {.n_in = n * r->n_inbox,
+                                    .n_out = r->is_fast ? 0 : n * r->room * (r->size - 1),
+                                    .n_gathers = n,
+                                    .n_sums = r->is_fast ? n : 0,
+                                    .n_tags = r->n_buckets};
+
+    return r->on_device ? ATH_OK : ath_exchange_create(&opts, &r->exchange);
 }
 
 ath_err ath_reduce_create(const ath_reduce_opts *opts, ath_reduce **out)
@@ -158,14 +175,7 @@ ath_err ath_reduce_create(const ath_reduce_opts *opts, ath_reduce **out)
         err = fill(r, opts);
     }
     ATH_TRY_OUT(ath_dist_agree(err));
-    ATH_TRY_OUT(ath_exchange_create(
-        &(ath_exchange_opts){.n_in = (int64_t)r->n_buckets * r->n_inbox,
-                             .n_out =
-                                 r->is_fast ? 0 : (int64_t)r->n_buckets * r->room * (r->size - 1),
-                             .n_gathers = r->n_buckets,
-                             .n_sums = r->is_fast ? r->n_buckets : 0,
-                             .n_tags = r->n_buckets},
-        &r->exchange));
+    ATH_TRY_OUT(make_exchange(r));
 out:
     if (err)
         ath_reduce_destroy(&r);
@@ -180,6 +190,7 @@ void ath_reduce_destroy(ath_reduce **reduce)
 
     if (!r) return;
     ath_exchange_destroy(&r->exchange);
+    ath_device_sums_destroy(&r->on_device);
     ath_mem_free(&r->node_at);
     ath_mem_free(&r->node_rank);
     ath_mem_free(&r->nodes);
@@ -268,6 +279,12 @@ ath_err ath_reduce_begin(ath_reduce *r, int32_t n_leaves)
     ATH_NEED(1 <= n_leaves && n_leaves <= r->n_leaves_max, ATH_EINVAL,
              "reduction: a step of %d micro-batches, wanted 1..%d", n_leaves, r->n_leaves_max);
     r->n_leaves = n_leaves;
+    r->is_open = true;
+    r->is_spoiled = false;
+    if (r->on_device) {
+        ath_device_sums_begin(r->on_device, n_leaves);
+        return ATH_OK;
+    }
     r->n_nodes = r->n_mine = 0;
     for (int32_t rank = 0; rank < r->size; rank++) {
         ath_tree_node nodes[ATH_TREE_NODES];
@@ -280,8 +297,6 @@ ath_err ath_reduce_begin(ath_reduce *r, int32_t n_leaves)
     r->n_theirs = r->n_nodes - r->n_mine;
     ath_reduce_leaves(r, &first, &end);
     r->leaf = first;
-    r->is_open = true;
-    r->is_spoiled = false;
     r->n_handed = 0;
     for (int32_t i = 0; i < r->n_buckets; i++) {
         r->buckets[i].n_left = end - first;
@@ -323,19 +338,45 @@ ath_err ath_reduce_add(ath_reduce *r, int32_t leaf, int32_t i_bucket, const floa
     return ath_exchange_poll(r->exchange);
 }
 
-void ath_reduce_set_leaf(ath_reduce *r, int32_t leaf)
+ath_err ath_reduce_set_leaf(ath_reduce *r, int32_t leaf)
 {
     r->leaf = leaf;
+    return r->on_device ? ath_device_sums_set_leaf(r->on_device, leaf) : ATH_OK;
+}
+
+static ath_err check_count(const ath_reduce *r, int32_t i_bucket, int64_t count)
+{
+    ATH_NEED(i_bucket < r->n_buckets && count == r->buckets[i_bucket].count, ATH_ESHAPE,
+             "reduction: bucket %d has %" PRId64 " numbers, wanted %" PRId64, i_bucket, count,
+             i_bucket < r->n_buckets ? r->buckets[i_bucket].count : 0);
+    return ATH_OK;
 }
 
 ath_err ath_reduce_hook(void *context, int32_t i_bucket, void *grads, int64_t count)
 {
     ath_reduce *r = context;
 
-    ATH_NEED(i_bucket < r->n_buckets && count == r->buckets[i_bucket].count, ATH_ESHAPE,
-             "reduction: bucket %d has %" PRId64 " numbers, wanted %" PRId64, i_bucket, count,
-             i_bucket < r->n_buckets ? r->buckets[i_bucket].count : 0);
+    ATH_TRY(check_count(r, i_bucket, count));
     return ath_reduce_add(r, r->leaf, i_bucket, grads);
+}
+
+bool ath_reduce_is_on_device(const ath_reduce *r)
+{
+    return r->on_device != NULL;
+}
+
+ath_err ath_reduce_put(void *context, int32_t i_bucket, void *grads, int64_t count,
+                       ath_stream *stream)
+{
+    const ath_reduce *r = context;
+
+    ATH_TRY(check_count(r, i_bucket, count));
+    return ath_device_sums_put(r->on_device, i_bucket, grads, stream);
+}
+
+size_t ath_reduce_device_bytes(const ath_reduce *r)
+{
+    return r->on_device ? ath_device_sums_bytes(r->on_device) : 0;
 }
 
 void ath_reduce_spoil(ath_reduce *r)
@@ -389,6 +430,16 @@ static double add_squares(ath_reduce *r)
     return sum;
 }
 
+static ath_err finish_on_device(ath_reduce *r, ath_err err, double *norm)
+{
+    double norm2 = 0;
+
+    ATH_TRY(err);
+    ATH_TRY(ath_device_sums_read(r->on_device, &norm2));
+    *norm = r->is_spoiled ? (double)NAN : sqrt(norm2);
+    return ATH_OK;
+}
+
 ath_err ath_reduce_finish(ath_reduce *r, ath_err err, double *norm)
 {
     double *square = r->own_square;
@@ -396,6 +447,7 @@ ath_err ath_reduce_finish(ath_reduce *r, ath_err err, double *norm)
     ATH_ASSERT(r->is_open);
     ath_stage_enter(ATH_STAGE_REDUCE);
     r->is_open = false;
+    if (r->on_device) return finish_on_device(r, err, norm);
     *square++ = r->is_spoiled ? (double)NAN : 0;
     /* A rank that failed sends what it has: the others wait for it, and nothing stays in flight. */
     for (int32_t i = 0; i < r->n_buckets; i++) {
@@ -415,10 +467,18 @@ ath_err ath_reduce_finish(ath_reduce *r, ath_err err, double *norm)
     return ATH_OK;
 }
 
+static ath_err update_on_device(ath_reduce *r, ath_slice_fn update, void *context)
+{
+    for (int32_t i = 0; i < r->n_buckets; i++)
+        ATH_TRY(update(context, i, 0, r->buckets[i].count, ath_device_sums_of(r->on_device, i)));
+    return ATH_OK;
+}
+
 ath_err ath_reduce_update(ath_reduce *r, ath_slice_fn update, void *context, float *const *values)
 {
     ath_err err = ATH_OK;
 
+    if (r->on_device) return update_on_device(r, update, context);
     for (int32_t i = 0; i < r->n_buckets; i++) {
         bucket *b = &r->buckets[i];
         const int64_t n = b->n[r->rank];

@@ -12,24 +12,36 @@
  * library, in the order that it likes: less memory and traffic where ranks have many leaves, but the bits
  * depend on the number of ranks and on the library. All ranks still have the same ones.
  *
+ * Of one rank the sums can be work of a device instead (`on`), where the gradients lie and stay: nothing but
+ * the norm comes to the host. Bits are the same.
+ *
  * Memory per rank: the nodes that stand (one to log2 of its leaves) times the gradients, and the
- * nodes of the others times its slices; of the fast one, the gradients once. Nothing is allocated after creation. One thread at a time;
- * every function but add and the questions is called by all ranks.
+ * nodes of the others times its slices; of the fast one, the gradients once. Nothing is allocated after
+ * creation. One thread at a time; every function but add and the questions is called by all ranks.
  */
 #ifndef ATH_DIST_REDUCE_H
 #define ATH_DIST_REDUCE_H
 
-#include "core/err.h"
+#include "kernels/device.h"
+#include "kernels/op.h"
 
 enum { ATH_REDUCE_BLOCK = 4096, ATH_REDUCE_LEAVES_MAX = 4096 };
 
 typedef struct ath_reduce ath_reduce;
+
+/* The device whose work sums, with the kernels for it. */
+typedef struct ath_reduce_on {
+    ath_device *device; /* borrowed until destroy; NULL: the host sums */
+    ath_backend backend;
+    int32_t n_threads;
+} ath_reduce_on;
 
 typedef struct ath_reduce_opts {
     int32_t n_leaves_max; /* the most leaves of a step, over all ranks */
     int32_t n_buckets;
     const int64_t *counts; /* numbers in each bucket; borrowed for the call */
     bool is_fast;
+    ath_reduce_on on; /* with one rank: ENOTSUP */
 } ath_reduce_opts;
 
 /* Refuses on all ranks what one of them must refuse. */
@@ -50,8 +62,16 @@ ATH_MUST ath_err ath_reduce_add(ath_reduce *reduce, int32_t leaf, int32_t bucket
 
 /* The same as a hook of a training step (ath_reduce_fn): `context` is the reduction, the leaf is the
  * one set before. The gradients stay as they are. */
-void ath_reduce_set_leaf(ath_reduce *reduce, int32_t leaf);
+ATH_MUST ath_err ath_reduce_set_leaf(ath_reduce *reduce, int32_t leaf);
 ATH_MUST ath_err ath_reduce_hook(void *context, int32_t bucket, void *grads, int64_t count);
+
+/* On a device: its work, as a hook (ath_reduce_put_fn). Leaves and buckets come in order; the leaf is set
+ * when no work of the one before runs any more. Of the last leaf the gradients become the sums. */
+bool ath_reduce_is_on_device(const ath_reduce *reduce);
+ATH_MUST ath_err ath_reduce_put(void *context, int32_t bucket, void *grads, int64_t count,
+                                ath_stream *stream);
+/* What it holds there. */
+size_t ath_reduce_device_bytes(const ath_reduce *reduce);
 
 /* The step is not to count, as if a number of its gradient were not finite: for what this rank sees in
  * no gradient. Holds until the next begin. */
@@ -65,13 +85,13 @@ void ath_reduce_spoil(ath_reduce *reduce);
  */
 ATH_MUST ath_err ath_reduce_finish(ath_reduce *reduce, ath_err err, double *norm);
 
-/* The slice of a bucket that this rank owns: numbers [first, first + n) of it, `grad` their sums,
- * which the callee may change. Never called with n = 0. */
+/* The slice of a bucket that this rank owns: numbers [first, first + n) of it, `grad` their sums (where
+ * they were summed, on the device), which the callee may change. Never called with n = 0. */
 typedef ath_err (*ath_slice_fn)(void *context, int32_t bucket, int64_t first, int64_t n,
                                 float *grad);
 
-/* After finish: calls `update` for the slices of this rank, in the order of buckets, and gathers
- * `values[bucket]`, of which each rank gives its slice. The first failure of any rank is everybody's. */
+/* After finish: calls `update` for the slices of this rank, in the order of buckets, and where there are
+ * more ranks gathers `values[bucket]`, of which each gives its slice. The first failure of any rank is everybody's. */
 ATH_MUST ath_err ath_reduce_update(ath_reduce *reduce, ath_slice_fn update, void *context,
                                    float *const *values);
 

@@ -277,7 +277,8 @@ static ath_err fill_step(account *a)
     SET(m, text_encoder_rate, plan->text_encoder_rate[s->i] * a->run->rate_factor);
     SET(m, gradient_norm, s->done.norm);
     SET(m, skipped, s->done.skipped);
-    SET(m, digest, ((ProtobufCBinaryData){16, digest}));
+    if (!ath_hash_is_equal(s->done.digest, (ath_hash){0})) /* somebody looked */
+        SET(m, digest, ((ProtobufCBinaryData){16, digest}));
     ATH_TRY(put_ranks(a));
     ATH_TRY(put_shares(&a->arena, a->concept, a->run->n_concepts, &m->concept));
     m->n_concept = (size_t)a->run->n_concepts;

@@ -195,12 +195,12 @@ static ath_err begin(ath_run *r, ath_trainer_state *s, int64_t n_done, ath_state
                                   .n_updates = s->n_updates,
                                   .n_skipped = r->n_skipped,
                                   .plan = plan_hash(r),
-                                  .digest = ath_trainer_digest(r->trainer),
                                   .n_losses = r->n_losses,
                                   .loss_sum = r->loss_sum,
                                   .rate_factor = r->rate_factor,
                                   .is_pinned = why == ATH_STATE_PINNED}};
 
+    ATH_TRY(ath_trainer_digest(r->trainer, &c.facts.digest));
     ATH_NEED(
         ath_hash_is_equal(c.facts.digest, s->digest), ATH_EPEER,
         "rank 0: the trained weights in its memory changed by themselves since the last step; no "
@@ -332,18 +332,19 @@ static ath_err load(ath_run *r, int64_t n_updates, int64_t *n_done)
 {
     ath_checkpoint_facts facts = {0};
     ath_trainer_state s = {0};
+    ath_hash is;
 
     ATH_TRY(ath_trainer_collect(r->trainer, &s));
     ATH_TRY(ath_dist_agree(ath_dist_rank() == 0 ? read(r, n_updates, &s, &facts) : ATH_OK));
     ATH_TRY(ath_dist_share(&facts, sizeof facts));
     if (facts.n_done == 0) return ATH_OK;
     ATH_TRY(ath_trainer_restore(r->trainer, &s));
-    const ath_err err = ath_hash_is_equal(ath_trainer_digest(r->trainer), facts.digest)
-                            ? ATH_OK
-                            : ath_raise(ATH_EFORMAT,
-                                        "%s: the weights are not those that step %" PRId64
-                                        " had when its checkpoint was made",
-                                        r->opts->folder, facts.n_done);
+    ath_err err = ath_trainer_digest(r->trainer, &is);
+    if (!err && !ath_hash_is_equal(is, facts.digest))
+        err = ath_raise(ATH_EFORMAT,
+                        "%s: the weights are not those that step %" PRId64
+                        " had when its checkpoint was made",
+                        r->opts->folder, facts.n_done);
     r->n_skipped = facts.n_skipped;
     r->n_losses = facts.n_losses;
     r->loss_sum = facts.loss_sum;

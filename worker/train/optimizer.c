@@ -16,18 +16,19 @@ typedef struct step_data {
     double norm2;
 } step_data;
 
-/* Neighbours in a slice of this rank that have one rate; the gaps between parameters hold zeros. */
-typedef struct run {
-    ath_site site;
-    int32_t bucket, group;
-    int64_t first, n;  /* in the bucket */
-    int64_t moment_at; /* in this rank's moments */
-} run;
-
 typedef struct update_job {
     const ath_kernel *kernel;
     ath_call call;
 } update_job;
+
+/* Neighbours in a slice of this rank that have one rate; the gaps between parameters hold zeros. */
+typedef struct run {
+    ath_site site;
+    update_job job; /* of the step */
+    int32_t bucket, group;
+    int64_t first, n;  /* in the bucket */
+    int64_t moment_at; /* in this rank's moments */
+} run;
 
 struct ath_optimizer {
     ath_trainer_opts opts;
@@ -42,8 +43,8 @@ struct ath_optimizer {
     int32_t n_buckets;
     float **values; /* by bucket, on the host */
     ath_buf moment1, moment2, data;
-    ath_buf grads; /* a slice's sums; empty where the device is the host */
-    float *copy;   /* likewise: a slice on its way */
+    ath_buf grads; /* a slice's sums, where the host made them for a device */
+    float *copy;   /* a slice on its way; NULL where the device is the host */
     int64_t n_done;
 };
 
@@ -130,7 +131,8 @@ static ath_err fill(ath_optimizer *o)
     ATH_TRY(make_buf(o, (size_t)(o->n_own + 1) * element, "second moments", &o->moment2));
     ATH_TRY(make_buf(o, sizeof(step_data), "step data", &o->data));
     if (!ath_device_is_host(o->on.device)) {
-        ATH_TRY(make_buf(o, (size_t)(most + 1) * element, "summed gradients", &o->grads));
+        if (!ath_reduce_is_on_device(o->on.reduce))
+            ATH_TRY(make_buf(o, (size_t)(most + 1) * element, "summed gradients", &o->grads));
         ATH_TRY(ATH_NEW(most, "a slice", &o->copy));
     }
     return ath_stream_sync(o->stream);
@@ -185,11 +187,12 @@ static float *value_at(const ath_optimizer *o, int32_t bucket, int64_t first)
 }
 
 /* `grad` is on the device. */
-static ath_err update_run(ath_optimizer *o, const run *r, const float *grad)
+static ath_err update_run(ath_optimizer *o, run *r, const float *grad)
 {
+    static const ath_bound bound = {0};
     const char *data = o->data.address;
-    const ath_bound bound = {0};
-    const update_job job = {
+
+    r->job = (update_job){
         o->kernel,
         {.site = &r->site,
          .bound = &bound,
@@ -198,9 +201,7 @@ static ath_err update_run(ath_optimizer *o, const run *r, const float *grad)
                 data + offsetof(step_data, norm2)},
          .out = {value_at(o, r->bucket, r->first), at(o->moment1, r->moment_at),
                  at(o->moment2, r->moment_at)}}};
-
-    ATH_TRY(ath_stream_launch(o->stream, run_kernel, &job));
-    return ath_stream_sync(o->stream);
+    return ath_stream_launch(o->stream, run_kernel, &r->job);
 }
 
 /* A slice between the slab and the host's values of it. */
@@ -217,21 +218,22 @@ static ath_err move_values(const ath_optimizer *o, int32_t bucket, int64_t first
                       : ath_buf_write(o->stream, slab, offset, host, (size_t)n * sizeof *host);
 }
 
-/* `grad` is on the host. */
+/* Where the host made the sums for a device, they go there, and the values come back. */
 static ath_err update_slice(void *context, int32_t bucket, int64_t first, int64_t n, float *grad)
 {
     ath_optimizer *o = context;
-    const bool is_host = !o->copy;
-    const float *summed = is_host ? grad : o->grads.address;
+    const bool is_staged = o->grads.device != NULL;
+    const float *summed = is_staged ? o->grads.address : grad;
 
-    if (!is_host) ATH_TRY(ath_buf_write(o->stream, o->grads, 0, grad, (size_t)n * sizeof *grad));
+    if (is_staged) ATH_TRY(ath_buf_write(o->stream, o->grads, 0, grad, (size_t)n * sizeof *grad));
     for (int32_t i = 0; i < o->n_runs; i++) {
-        const run *r = &o->runs[i];
+        run *r = &o->runs[i];
         if (r->bucket != bucket) continue;
         ATH_ASSERT(r->first >= first && r->first + r->n <= first + n);
         ATH_TRY(update_run(o, r, summed + (r->first - first)));
     }
-    return is_host ? ATH_OK : move_values(o, bucket, first, n, FETCH);
+    if (is_staged) return move_values(o, bucket, first, n, FETCH);
+    return ath_device_is_host(o->on.device) ? ath_stream_sync(o->stream) : ATH_OK;
 }
 
 /* What the other ranks updated. */
@@ -245,7 +247,7 @@ static ath_err store_others(const ath_optimizer *o)
             ath_reduce_slice(o->on.reduce, k, rank, &first, &n);
             if (rank != ath_dist_rank() && n > 0) ATH_TRY(move_values(o, k, first, n, STORE));
         }
-    return n_ranks > 0 ? ath_stream_sync(o->stream) : ATH_OK;
+    return ath_stream_sync(o->stream);
 }
 
 ath_err ath_optimizer_step(ath_optimizer *o, double norm, const ath_trainer_rates *rates)

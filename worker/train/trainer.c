@@ -28,12 +28,14 @@ struct ath_trainer {
     ath_slab *slab;
     ath_reduce *reduce;
     ath_optimizer *optimizer;
-    float *values;       /* of the whole slab, for the host: the slab itself, or a copy of it */
-    float *own_values;   /* the copy; NULL where the device is the host */
-    float *own_grads;    /* likewise: room for one bucket's gradients */
-    float *average;      /* of the whole slab; NULL: none is kept */
-    ath_hash left;       /* the values' digest when they were last changed */
-    int64_t n_finished;  /* steps of this trainer */
+    float *values;      /* of the whole slab, for the host: the slab itself, or a copy of it */
+    float *own_values;  /* the copy; NULL where the device is the host */
+    float *own_grads;   /* room for one bucket's gradients, where the host sums those of a device */
+    float *average;     /* of the whole slab; NULL: none is kept */
+    bool is_fetched;    /* the copy is what the slab holds */
+    bool has_left;      /* somebody looked since the values were last changed: */
+    ath_hash left;      /* their digest */
+    int64_t n_finished; /* steps of this trainer */
     ath_moments moments; /* of the whole slab, on rank 0, where they were collected */
     ath_buf arena;       /* for the largest program */
     program *programs;
@@ -68,6 +70,12 @@ static size_t slab_bytes(const ath_trainer *t)
     return ath_slab_part_of(t->slab, ATH_VALUE).bytes;
 }
 
+/* With one rank a device sums for itself. */
+static bool is_staged(const ath_trainer *t)
+{
+    return !ath_device_is_host(t->device) && ath_dist_size() > 1;
+}
+
 /* Where the host cannot read the slab: a copy, and a bucket of gradients on its way to the reduction. */
 static ath_err make_copies(ath_trainer *t)
 {
@@ -76,21 +84,23 @@ static ath_err make_copies(ath_trainer *t)
 
     t->values = ath_slab_part_of(t->slab, ATH_VALUE).address;
     if (ath_device_is_host(t->device)) return ATH_OK;
-    for (int32_t k = 0; k < n_buckets; k++) {
+    ATH_TRY(ath_mem_new(slab_bytes(t), 1, "parameters on the host", (void **)&t->own_values));
+    t->values = t->own_values;
+    for (int32_t k = 0; k < n_buckets && is_staged(t); k++) {
         const int64_t n = ath_plan_bucket_span(t->layout, k, &first);
         if (most < n) most = n;
     }
-    ATH_TRY(ath_mem_new(slab_bytes(t), 1, "parameters on the host", (void **)&t->own_values));
-    t->values = t->own_values;
-    return ATH_NEW(most, "gradients on the host", &t->own_grads);
+    return most ? ATH_NEW(most, "gradients on the host", &t->own_grads) : ATH_OK;
 }
 
-/* The slab's values to where the host sees them, and back. */
-static ath_err fetch_values(const ath_trainer *t)
+/* The slab's values to where the host sees them, unless they are there; and back. */
+static ath_err fetch_values(ath_trainer *t)
 {
-    if (!t->own_values) return ATH_OK;
-    return ath_buf_read(t->stream, ath_slab_part_of(t->slab, ATH_VALUE), 0, t->own_values,
-                        slab_bytes(t));
+    if (!t->own_values || t->is_fetched) return ATH_OK;
+    ATH_TRY(ath_buf_read(t->stream, ath_slab_part_of(t->slab, ATH_VALUE), 0, t->own_values,
+                         slab_bytes(t)));
+    t->is_fetched = true;
+    return ATH_OK;
 }
 
 static ath_err store_values(const ath_trainer *t)
@@ -99,6 +109,15 @@ static ath_err store_values(const ath_trainer *t)
     ATH_TRY(ath_buf_write(t->stream, ath_slab_part_of(t->slab, ATH_VALUE), 0, t->own_values,
                           slab_bytes(t)));
     return ath_stream_sync(t->stream);
+}
+
+/* Their digest, for whoever asks later whether they are still the same. */
+static ath_err note_values(ath_trainer *t)
+{
+    ATH_TRY(fetch_values(t));
+    if (!t->has_left) ATH_TRY(ath_trainer_digest(t, &t->left));
+    t->has_left = true;
+    return ATH_OK;
 }
 
 /* LoRA as it begins: "down" uniform within 1 / sqrt(inputs), "up" zero as the slab is. */
@@ -141,8 +160,7 @@ static ath_err make_local(ath_trainer *t)
     ATH_TRY(t->opts.load(t->opts.load_context, t->layout, t->weights, t->slab));
     ATH_TRY(init_adapters(t));
     ATH_TRY(make_copies(t));
-    ATH_TRY(fetch_values(t));
-    t->left = ath_trainer_digest(t);
+    ATH_TRY(note_values(t));
     if (t->opts.ema_decay == 0) return ATH_OK;
     ATH_TRY(ath_mem_new(slab_bytes(t), 1, "average of the parameters", (void **)&t->average));
     memcpy(t->average, t->values, slab_bytes(t));
@@ -157,7 +175,12 @@ static ath_err make_reduce(ath_trainer *t)
 
     for (int32_t i = 0; !err && i < n; i++) counts[i] = ath_plan_bucket_span(t->layout, i, &first);
     ATH_TRY_OUT(ath_dist_agree(err));
-    const ath_reduce_opts opts = {t->opts.n_leaves_max, n, counts, t->opts.reduces_fast};
+    ath_reduce_opts opts = {.n_leaves_max = t->opts.n_leaves_max,
+                            .n_buckets = n,
+                            .counts = counts,
+                            .is_fast = t->opts.reduces_fast};
+    if (!ath_device_is_host(t->device) && !is_staged(t))
+        opts.on = (ath_reduce_on){t->device, t->opts.backend, t->opts.n_threads};
     ATH_TRY_OUT(ath_reduce_create(&opts, &t->reduce));
 out:
     ath_mem_free(&counts);
@@ -231,12 +254,13 @@ static program *find(const ath_trainer *t, ath_train_shape s)
 
 static ath_err make_exec(ath_trainer *t, program *p)
 {
-    const ath_exec_opts opts = {.weights = t->weights,
-                                .slab = t->slab,
-                                .arena = t->arena,
-                                .reduce = t->own_grads ? NULL : ath_reduce_hook,
-                                .reduce_context = t->reduce};
+    ath_exec_opts opts = {
+        .weights = t->weights, .slab = t->slab, .arena = t->arena, .reduce_context = t->reduce};
 
+    if (ath_reduce_is_on_device(t->reduce))
+        opts.reduce_put = ath_reduce_put;
+    else if (!t->own_grads)
+        opts.reduce = ath_reduce_hook;
     return ath_exec_create(p->plan, t->device, &opts, &p->exec);
 }
 
@@ -391,7 +415,8 @@ static ath_err read_losses(ath_trainer *t, const program *p, const ath_micro_in 
     return ATH_OK;
 }
 
-/* Gradients that the host cannot read go to the reduction by a copy, once all of them are there. */
+/* Of many ranks, gradients that the host cannot read go to the reduction by a copy, once all of them are
+ * there. */
 static ath_err reduce_copies(ath_trainer *t)
 {
     const ath_buf grads = ath_slab_part_of(t->slab, ATH_GRAD);
@@ -414,25 +439,35 @@ ath_err ath_trainer_micro(ath_trainer *trainer, int32_t leaf, const ath_micro_in
 
     ATH_TRY(need(trainer, (ath_train_shape){in->n, in->height, in->width}, &p));
     ATH_TRY(write_inputs(trainer, p, in));
-    ath_reduce_set_leaf(trainer->reduce, leaf);
+    ATH_TRY(ath_reduce_set_leaf(trainer->reduce, leaf));
     ATH_TRY(ath_exec_run(p->exec, ATH_PHASE_GRAD));
     ATH_TRY(reduce_copies(trainer));
     return read_losses(trainer, p, in, losses);
 }
 
+/* Whether the next step that ends looks at what is in memory. */
+static bool looks(const ath_trainer *t)
+{
+    const int64_t every = t->opts.digest_every;
+
+    return every > 0 && t->n_finished % every == 0;
+}
+
 /* What of this rank's memory changed by itself. */
 static ath_err check_memory(ath_trainer *t)
 {
-    const int64_t every = t->opts.digest_every;
+    const bool looks_well = looks(t);
     const char *name = NULL;
+    ath_hash is;
 
-    if (every > 0 && t->n_finished++ % every == 0) {
-        if (t->own_values)
-            ATH_TRY(fetch_values(t)); /* what changed is in the device's memory */
-        else
-            name = ath_weights_look(t->weights);
-    }
-    const bool holds = ath_hash_is_equal(ath_trainer_digest(t), t->left);
+    t->n_finished++;
+    if (!t->has_left) return ATH_OK;
+    if (looks_well && t->own_values)
+        t->is_fetched = false; /* what changed is in the device's memory */
+    else if (looks_well)
+        name = ath_weights_look(t->weights);
+    ATH_TRY(ath_trainer_digest(t, &is));
+    const bool holds = ath_hash_is_equal(is, t->left);
     ATH_NEED(holds && !name, ATH_EPEER,
              "in the memory of rank %" PRId32
              " %s%s changed by themselves: its machine is not sound; "
@@ -441,33 +476,45 @@ static ath_err check_memory(ath_trainer *t)
     return ATH_OK;
 }
 
+/* All ranks. Values that a device updated by itself are not fetched. */
+static ath_err update(ath_trainer *t, double norm, const ath_trainer_rates *rates)
+{
+    const ath_ema_opts ema = {.decay = t->opts.ema_decay};
+
+    ath_stage_enter(ATH_STAGE_UPDATE);
+    const ath_err err = ath_optimizer_step(t->optimizer, norm, rates);
+    t->has_left = false;
+    t->is_fetched = !ath_reduce_is_on_device(t->reduce);
+    ATH_TRY(err);
+    if (!t->average) return ATH_OK;
+    ATH_TRY(fetch_values(t));
+    ath_ema_update(ath_ema_decay(&ema, ath_optimizer_n_done(t->optimizer)),
+                   (int64_t)(slab_bytes(t) / sizeof(float)), t->values, t->average);
+    return ATH_OK;
+}
+
 ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_rates *rates,
                            ath_trainer_step *out)
 {
     ath_trainer *t = trainer;
-    const ath_ema_opts ema = {.decay = t->opts.ema_decay};
 
     *out = (ath_trainer_step){0};
     if (!err) err = check_memory(t);
     ATH_TRY(ath_reduce_finish(t->reduce, err, &out->norm));
-    out->digest = t->left;
     out->skipped = !isfinite(out->norm);
-    if (out->skipped) return ATH_OK;
-    ath_stage_enter(ATH_STAGE_UPDATE);
-    err = ath_optimizer_step(t->optimizer, out->norm, rates);
-    out->digest = t->left = ath_trainer_digest(t);
-    ATH_TRY(err);
-    if (t->average)
-        ath_ema_update(ath_ema_decay(&ema, ath_optimizer_n_done(t->optimizer)),
-                       (int64_t)(slab_bytes(t) / sizeof(float)), t->values, t->average);
+    if (!out->skipped) ATH_TRY(update(t, out->norm, rates));
+    if (t->is_fetched || !t->own_values || looks(t)) ATH_TRY(note_values(t));
+    if (t->has_left) out->digest = t->left;
     return ATH_OK;
 }
 
 /* ---- what it holds ---- */
 
-ath_hash ath_trainer_digest(const ath_trainer *trainer)
+ath_err ath_trainer_digest(ath_trainer *trainer, ath_hash *out)
 {
-    return ath_hash_of(trainer->values, slab_bytes(trainer));
+    ATH_TRY(fetch_values(trainer));
+    *out = ath_hash_of(trainer->values, slab_bytes(trainer));
+    return ATH_OK;
 }
 
 ath_hash ath_trainer_average_digest(const ath_trainer *trainer)
@@ -480,13 +527,13 @@ int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **ou
     return ath_plan_trainables(trainer->layout, out);
 }
 
-ath_err ath_trainer_value(const ath_trainer *trainer, const char *name, bool average,
-                          const float **out)
+ath_err ath_trainer_value(ath_trainer *trainer, const char *name, bool average, const float **out)
 {
     const float *values = average && trainer->average ? trainer->average : trainer->values;
     const ath_plan_param *p = NULL;
     const int32_t n = ath_trainer_params(trainer, &p);
 
+    ATH_TRY(fetch_values(trainer));
     for (int32_t i = 0; i < n; i++) {
         if (strcmp(p[i].name, name) != 0) continue;
         *out = values + p[i].offset;
@@ -514,6 +561,7 @@ int64_t ath_trainer_n_updates(const ath_trainer *t)
 ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
 {
     ATH_TRY(ath_dist_agree(make_moments(t)));
+    ATH_TRY(ath_dist_agree(note_values(t)));
     ATH_TRY(ath_optimizer_collect(t->optimizer, &t->moments));
     *out = (ath_trainer_state){.n_updates = ath_optimizer_n_done(t->optimizer),
                                .digest = t->left,
@@ -531,7 +579,9 @@ ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
     ATH_TRY(ath_dist_share(&n_updates, sizeof n_updates));
     ATH_TRY(ath_dist_share(t->values, slab_bytes(t)));
     ATH_TRY(store_values(t));
-    t->left = ath_trainer_digest(t);
+    t->is_fetched = true;
+    t->has_left = false;
+    ATH_TRY(note_values(t));
     if (t->average) ATH_TRY(ath_dist_share(t->average, slab_bytes(t)));
     return ath_optimizer_restore(t->optimizer, &t->moments, n_updates);
 }
@@ -546,5 +596,5 @@ size_t ath_trainer_bytes(const ath_trainer *t)
     const size_t slabs = t->average ? 3 : 2; /* values, gradients, average */
 
     return t->arena.bytes + ath_weights_bytes(t->weights) + slabs * slab_bytes(t) +
-           ath_optimizer_bytes(t->optimizer);
+           ath_optimizer_bytes(t->optimizer) + ath_reduce_device_bytes(t->reduce);
 }

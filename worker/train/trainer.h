@@ -88,9 +88,11 @@ typedef struct ath_trainer_rates {
     double unet, text;
 } ath_trainer_rates;
 typedef struct ath_trainer_step {
-    double norm;     /* of the gradient before clipping; the same on all ranks */
-    bool skipped;    /* it was not finite, or some loss: nothing was changed, on any rank */
-    ath_hash digest; /* ath_trainer_digest */
+    double norm;  /* of the gradient before clipping; the same on all ranks */
+    bool skipped; /* it was not finite, or some loss: nothing was changed, on any rank */
+    ath_hash
+        digest; /* ath_trainer_digest; {0} where a device that sums for itself holds them, but before
+                        steps that look (digest_every): nobody fetched them */
 } ath_trainer_step;
 /* `err` is this rank's outcome so far: where any rank failed, all get its error and nothing changes.
  * EPEER, naming the rank, where its trained parameters are not those that the last step left, or frozen
@@ -99,8 +101,9 @@ typedef struct ath_trainer_step {
 ATH_MUST ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err,
                                     const ath_trainer_rates *rates, ath_trainer_step *out);
 
-/* Of all trainable parameters as they are now: equal on all ranks, and for any number of them. */
-ath_hash ath_trainer_digest(const ath_trainer *trainer);
+/* Of all trainable parameters as they are now: equal on all ranks, and for any number of them. Fetches
+ * them, as ath_trainer_value does, where they are a device's and were not fetched since the last step. */
+ATH_MUST ath_err ath_trainer_digest(ath_trainer *trainer, ath_hash *out);
 /* The same of their average, which no update mends; {0} where none is kept. */
 ath_hash ath_trainer_average_digest(const ath_trainer *trainer);
 
@@ -108,7 +111,7 @@ ath_hash ath_trainer_average_digest(const ath_trainer *trainer);
 int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **out);
 /* One of them: its values (in F32), or their average where one is kept and asked for; borrowed until
  * the next step. */
-ATH_MUST ath_err ath_trainer_value(const ath_trainer *trainer, const char *name, bool average,
+ATH_MUST ath_err ath_trainer_value(ath_trainer *trainer, const char *name, bool average,
                                    const float **out);
 
 /*
@@ -117,8 +120,9 @@ ATH_MUST ath_err ath_trainer_value(const ath_trainer *trainer, const char *name,
  * are brought to rank 0, which keeps room for them from the first call on. All ranks.
  */
 typedef struct ath_trainer_state {
-    int64_t n_updates;        /* of the optimizer: steps that were not skipped */
-    ath_hash digest;          /* of the values as the last step, or restore, left them */
+    int64_t n_updates; /* of the optimizer: steps that were not skipped */
+    ath_hash digest;   /* of the values as the last step, or restore, left them; where nobody had
+                                 fetched them since, as they are */
     float *value, *average;   /* NULL: no average is kept */
     float *moment1, *moment2; /* NULL on other ranks */
 } ath_trainer_state;
