@@ -83,10 +83,11 @@ static void record(const ath_trainer_opts *o, ath_net *n, ath_train_shape shape)
     set_training(o, n, &lora, o->trains_text);
     ath_val states = context(o, n, shape);
     set_training(o, n, &lora, o->trains_unet);
-    ath_val pred = ath_unet(n, unet, ath_net_input(n, "x", x), ath_net_input(n, "t", row), states);
-    ath_net_keep(n, "pred", pred);
-    ath_net_loss(n,
-                 ath_mse(n, pred, ath_net_input(n, "target", target), ath_net_input(n, "w", row)));
+    ath_val in[ATH_MAX_IN] = {
+        ath_unet(n, unet, ath_net_input(n, "x", x), ath_net_input(n, "t", row), states),
+        ath_net_input(n, "target", target)};
+    ath_net_keep(n, "losses", ath_net_apply(n, &ath_op_sample_loss, NULL, in));
+    ath_net_loss(n, ath_mse(n, in[0], in[1], ath_net_input(n, "w", row)));
     ath_net_attach(n, NULL, 0);
 }
 

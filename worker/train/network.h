@@ -4,7 +4,7 @@
  *
  * Inputs, of `latents` channels and in the dtype of the run unless noted: "x", "target" (F32) [n,height,
  * width,latents], "t" and "w" [n] F32; "ids" [n * n_chunks, positions] or "states" [n, tokens, width].
- * Kept: "pred", the U-Net's answer. The loss op divides by n, so "w" is n times a sample's weight.
+ * Kept: "losses" [n] F64, without weight. The loss op divides by n, so "w" is n times a sample's weight.
  */
 #ifndef ATH_TRAIN_NETWORK_H
 #define ATH_TRAIN_NETWORK_H

@@ -41,7 +41,7 @@ struct ath_trainer {
     program *programs;
     int32_t n_programs;
     int64_t programs_room;
-    char *staging; /* an input or a result on its way: room for the largest */
+    char *staging; /* an input on its way: room for the largest */
     size_t staging_bytes;
 };
 
@@ -292,13 +292,11 @@ static int64_t states(const ath_trainer *t, ath_train_shape s)
     return (int64_t)s.n * ath_train_tokens(&t->opts) * t->opts.spec.unet.context_width;
 }
 
-/* Room for inputs in the run's dtype and weights, or for an answer, in its dtype and in F32. */
+/* Room for an input in the run's dtype, and for weights. */
 static ath_err grow_staging(ath_trainer *t, ath_train_shape s)
 {
-    const ath_unet_spec *unet = &t->opts.spec.unet;
-    int64_t most = latents(s, unet->in_channels);
+    int64_t most = latents(s, t->opts.spec.unet.in_channels);
 
-    if (most < 2 * latents(s, unet->out_channels)) most = 2 * latents(s, unet->out_channels);
     if (most < states(t, s)) most = states(t, s);
     const size_t bytes = (size_t)most * sizeof(float);
     if (t->staging_bytes >= bytes) return ATH_OK;
@@ -394,24 +392,13 @@ static ath_err write_inputs(ath_trainer *t, const program *p, const ath_micro_in
     return write_text(t, p, in);
 }
 
-static ath_err read_losses(ath_trainer *t, const program *p, const ath_micro_in *in, double *losses)
+static ath_err read_losses(ath_trainer *t, const program *p, double *losses)
 {
-    const ath_dtype dtype = t->opts.dtype;
-    const int64_t count = latents(p->shape, t->opts.spec.unet.out_channels), each = count / in->n;
-    const float *pred = (float *)(void *)t->staging;
-    char *raw = t->staging + (size_t)count * sizeof *pred;
+    const int32_t n = p->shape.n;
 
-    ATH_TRY(ath_exec_read(p->exec, "pred", raw, (size_t)count * ath_dtype_bytes(dtype)));
-    ath_dtype_convert(t->staging, ATH_F32, raw, dtype, count);
-    for (int32_t k = 0; k < in->n; k++) {
-        double sum = 0;
-        for (int64_t i = k * each; i < (k + 1) * each; i++) {
-            const double d = (double)pred[i] - (double)in->target[i];
-            sum += d * d;
-        }
-        losses[k] = sum / (double)each;
+    ATH_TRY(ath_exec_read(p->exec, "losses", losses, (size_t)n * sizeof *losses));
+    for (int32_t k = 0; k < n; k++)
         if (!isfinite(losses[k])) ath_reduce_spoil(t->reduce);
-    }
     return ATH_OK;
 }
 
@@ -442,7 +429,7 @@ ath_err ath_trainer_micro(ath_trainer *trainer, int32_t leaf, const ath_micro_in
     ATH_TRY(ath_reduce_set_leaf(trainer->reduce, leaf));
     ATH_TRY(ath_exec_run(p->exec, ATH_PHASE_GRAD));
     ATH_TRY(reduce_copies(trainer));
-    return read_losses(trainer, p, in, losses);
+    return read_losses(trainer, p, losses);
 }
 
 /* Whether the next step that ends looks at what is in memory. */
