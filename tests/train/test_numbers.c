@@ -286,7 +286,9 @@ static void flip_frozen(ath_trainer *t, int32_t rank)
 /* What the ranks' averages say, as the record of a step does. */
 static ath_err compare_averages(const ath_trainer *t)
 {
-    const ath_hash own = ath_trainer_average_digest(t);
+    ath_hash own = {0};
+
+    ATH_TRY(ath_trainer_average_digest(t, &own));
     const double word[2] = {(double)(uint32_t)own.lo, (double)(uint32_t)own.hi};
     double all[2 * N_LEAVES];
     ath_hash of[N_LEAVES];

@@ -6,6 +6,7 @@
  *     test_train FIXTURES
  */
 #include "core/io/safetensors.h"
+#include "kernels/ops.h"
 #include "tests/harness.h"
 #include "worker/train/ddpm.h"
 #include "worker/train/draws.h"
@@ -257,6 +258,16 @@ static void check_weights(void)
     CHECK_NEAR(ath_huber_width(&(ath_huber_opts){ATH_HUBER_CONSTANT, 0.1, 2}, 5, 1), 0.2, 1e-15);
 }
 
+static void update(double decay, const float *value, float *average)
+{
+    const float rest = (float)(1 - decay);
+    const ath_site site = {
+        .op = &ath_op_average, .n_threads = 1, .in = {{ATH_F32, 1, {37}}, {ATH_F32, 1, {1}}}};
+    const ath_call call = {.site = &site, .in = {value, &rest}, .out = {average}};
+
+    CHECK_OK(ath_op_kernel(&ath_op_average, ATH_FWD, ATH_CPU)->run(&call));
+}
+
 /* A hundred steps beside a random walk. */
 static void follow(ath_ema_opts opts, const char *name, const float *first,
                    const float (*values)[37])
@@ -271,7 +282,7 @@ static void follow(ath_ema_opts opts, const char *name, const float *first,
     for (int step = 0; step < 100; step++) {
         const double found = ath_ema_decay(&opts, step + 1);
         CHECK_NEAR(found, decay[step], 1e-15);
-        ath_ema_update(found, 37, values[step], ema);
+        update(found, values[step], ema);
         memcpy(trace[step], ema, sizeof ema);
     }
     check_near(name, trace[0], 100L * 37);

@@ -40,7 +40,7 @@ typedef struct result {
     ath_hash value[N_STEPS], average;
 } result;
 
-static ath_err create(ath_device *device, bool is_fast, double ema_decay, ath_trainer **out)
+static ath_err create(ath_device *device, bool is_fast, ath_trainer **out)
 {
     const ath_trainer_opts opts = {.spec = ath_model_tiny,
                                    .backend = ATH_CPU,
@@ -59,7 +59,7 @@ static ath_err create(ath_device *device, bool is_fast, double ema_decay, ath_tr
                                    .beta2 = 0.999,
                                    .eps = 1e-8,
                                    .weight_decay = 0.01,
-                                   .ema_decay = ema_decay,
+                                   .ema_decay = 0.5,
                                    .digest_every = DIGEST_EVERY,
                                    .seed = 7,
                                    .load = load,
@@ -94,12 +94,12 @@ static ath_err train(ath_device *device, bool is_fast, bool peeks, result *out)
     ath_err err = ATH_OK;
 
     *out = (result){0};
-    ATH_TRY(create(device, is_fast, peeks ? 0.5 : 0, &t));
+    ATH_TRY(create(device, is_fast, &t));
     for (int32_t i = 0; i < N_STEPS; i++) {
         ATH_TRY_OUT(run_step(t, i, &out->step[i]));
         if (peeks || i + 1 == N_STEPS) ATH_TRY_OUT(ath_trainer_digest(t, &out->value[i]));
     }
-    out->average = ath_trainer_average_digest(t);
+    ATH_TRY_OUT(ath_trainer_average_digest(t, &out->average));
 out:
     ath_trainer_destroy(&t);
     return err;
@@ -131,7 +131,7 @@ static void check_bits(bool is_fast)
     }
 }
 
-/* Without an average only the steps before a look say what they left. */
+/* Only the steps before a look say what they left. */
 static void check_fetching(void)
 {
     ath_device *sim = NULL;
@@ -158,7 +158,7 @@ static void check_flip(void)
     float *values = NULL;
 
     CHECK_OK(ath_device_create_sim(5, &sim));
-    CHECK_OK(create(sim, false, 0, &t));
+    CHECK_OK(create(sim, false, &t));
     for (int32_t i = 0; i < DIGEST_EVERY; i++) CHECK_OK(run_step(t, i, &out));
     ath_trainer_params(t, &p);
     const size_t bytes = ath_desc_bytes(&p->desc);

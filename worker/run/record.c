@@ -327,6 +327,7 @@ ath_err ath_record_step(ath_run *r, const ath_run_step *s)
     const int64_t n_samples = count_samples(s, 0, s->n_leaves), n_ranks = ath_dist_size();
     const int64_t n_all = n_samples * PER_SAMPLE + n_ranks * N_FACTS;
     double *fact = r->own + s->n_own * PER_SAMPLE;
+    ath_hash average = {0};
 
     fact[SECONDS] = s->seconds;
     fact[BUSY] = s->busy_seconds;
@@ -335,7 +336,8 @@ ath_err ath_record_step(ath_run *r, const ath_run_step *s)
     fact[STATE_DUE] = ath_dist_rank() == 0 && ath_state_is_due(r);
     const bool looks = s->i % r->opts->job->train->digest_every == 0;
     put_digest(s->done.digest, fact + DIGEST);
-    put_digest(looks ? ath_trainer_average_digest(r->trainer) : (ath_hash){0}, fact + AVERAGE);
+    if (looks) ATH_TRY(ath_trainer_average_digest(r->trainer, &average));
+    put_digest(average, fact + AVERAGE);
     ATH_TRY(ath_dist_gather(r->own, s->n_own * PER_SAMPLE + N_FACTS, r->all, n_all));
     const double *at = r->all;
     r->is_state_due = false;

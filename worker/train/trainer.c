@@ -31,7 +31,7 @@ struct ath_trainer {
     float *values;      /* of the whole slab, for the host: the slab itself, or a copy of it */
     float *own_values;  /* the copy; NULL where the device is the host */
     float *own_grads;   /* room for one bucket's gradients, where the host sums those of a device */
-    float *average;     /* of the whole slab; NULL: none is kept */
+    ath_ema *ema;       /* NULL: no average is kept */
     bool is_fetched;    /* the copy is what the slab holds */
     bool has_left;      /* somebody looked since the values were last changed: */
     ath_hash left;      /* their digest */
@@ -162,9 +162,9 @@ static ath_err make_local(ath_trainer *t)
     ATH_TRY(make_copies(t));
     ATH_TRY(note_values(t));
     if (t->opts.ema_decay == 0) return ATH_OK;
-    ATH_TRY(ath_mem_new(slab_bytes(t), 1, "average of the parameters", (void **)&t->average));
-    memcpy(t->average, t->values, slab_bytes(t));
-    return ATH_OK;
+    const ath_ema_on on = {t->opts.backend, t->opts.n_threads,
+                           ath_slab_part_of(t->slab, ATH_VALUE)};
+    return ath_ema_create(&on, t->values, &t->ema);
 }
 
 static ath_err make_reduce(ath_trainer *t)
@@ -224,7 +224,7 @@ void ath_trainer_destroy(ath_trainer **trainer)
     }
     ath_mem_free(&t->programs);
     ath_mem_free(&t->staging);
-    ath_mem_free(&t->average);
+    ath_ema_destroy(&t->ema);
     ath_mem_free(&t->own_values);
     ath_mem_free(&t->own_grads);
     ath_mem_free(&t->moments.first);
@@ -473,11 +473,8 @@ static ath_err update(ath_trainer *t, double norm, const ath_trainer_rates *rate
     t->has_left = false;
     t->is_fetched = !ath_reduce_is_on_device(t->reduce);
     ATH_TRY(err);
-    if (!t->average) return ATH_OK;
-    ATH_TRY(fetch_values(t));
-    ath_ema_update(ath_ema_decay(&ema, ath_optimizer_n_done(t->optimizer)),
-                   (int64_t)(slab_bytes(t) / sizeof(float)), t->values, t->average);
-    return ATH_OK;
+    if (!t->ema) return ATH_OK;
+    return ath_ema_update(t->ema, ath_ema_decay(&ema, ath_optimizer_n_done(t->optimizer)));
 }
 
 ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err, const ath_trainer_rates *rates,
@@ -504,9 +501,20 @@ ath_err ath_trainer_digest(ath_trainer *trainer, ath_hash *out)
     return ATH_OK;
 }
 
-ath_hash ath_trainer_average_digest(const ath_trainer *trainer)
+/* NULL where none is kept. */
+static ath_err fetch_average(const ath_trainer *t, float **out)
 {
-    return trainer->average ? ath_hash_of(trainer->average, slab_bytes(trainer)) : (ath_hash){0};
+    *out = NULL;
+    return t->ema ? ath_ema_fetch(t->ema, out) : ATH_OK;
+}
+
+ath_err ath_trainer_average_digest(const ath_trainer *trainer, ath_hash *out)
+{
+    float *average = NULL;
+
+    ATH_TRY(fetch_average(trainer, &average));
+    *out = average ? ath_hash_of(average, slab_bytes(trainer)) : (ath_hash){0};
+    return ATH_OK;
 }
 
 int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **out)
@@ -516,11 +524,14 @@ int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **ou
 
 ath_err ath_trainer_value(ath_trainer *trainer, const char *name, bool average, const float **out)
 {
-    const float *values = average && trainer->average ? trainer->average : trainer->values;
     const ath_plan_param *p = NULL;
     const int32_t n = ath_trainer_params(trainer, &p);
+    float *values = trainer->values;
 
-    ATH_TRY(fetch_values(trainer));
+    if (average && trainer->ema)
+        ATH_TRY(ath_ema_fetch(trainer->ema, &values));
+    else
+        ATH_TRY(fetch_values(trainer));
     for (int32_t i = 0; i < n; i++) {
         if (strcmp(p[i].name, name) != 0) continue;
         *out = values + p[i].offset;
@@ -548,12 +559,15 @@ int64_t ath_trainer_n_updates(const ath_trainer *t)
 ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
 {
     ATH_TRY(ath_dist_agree(make_moments(t)));
+    float *average = NULL;
+
     ATH_TRY(ath_dist_agree(note_values(t)));
+    ATH_TRY(ath_dist_agree(fetch_average(t, &average)));
     ATH_TRY(ath_optimizer_collect(t->optimizer, &t->moments));
     *out = (ath_trainer_state){.n_updates = ath_optimizer_n_done(t->optimizer),
                                .digest = t->left,
                                .value = t->values,
-                               .average = t->average,
+                               .average = average,
                                .moment1 = t->moments.first,
                                .moment2 = t->moments.second};
     return ATH_OK;
@@ -562,6 +576,7 @@ ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
 ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
 {
     int64_t n_updates = ath_dist_rank() == 0 ? state->n_updates : 0;
+    float *average = NULL;
 
     ATH_TRY(ath_dist_share(&n_updates, sizeof n_updates));
     ATH_TRY(ath_dist_share(t->values, slab_bytes(t)));
@@ -569,7 +584,9 @@ ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
     t->is_fetched = true;
     t->has_left = false;
     ATH_TRY(note_values(t));
-    if (t->average) ATH_TRY(ath_dist_share(t->average, slab_bytes(t)));
+    ATH_TRY(fetch_average(t, &average));
+    if (average) ATH_TRY(ath_dist_share(average, slab_bytes(t)));
+    if (average) ATH_TRY(ath_ema_store(t->ema));
     return ath_optimizer_restore(t->optimizer, &t->moments, n_updates);
 }
 
@@ -580,7 +597,7 @@ ath_weights *ath_trainer_weights(const ath_trainer *trainer)
 
 size_t ath_trainer_bytes(const ath_trainer *t)
 {
-    const size_t slabs = t->average ? 3 : 2; /* values, gradients, average */
+    const size_t slabs = t->ema ? 3 : 2; /* values, gradients, average */
 
     return t->arena.bytes + ath_weights_bytes(t->weights) + slabs * slab_bytes(t) +
            ath_optimizer_bytes(t->optimizer) + ath_reduce_device_bytes(t->reduce);

@@ -105,7 +105,7 @@ ATH_MUST ath_err ath_trainer_finish(ath_trainer *trainer, ath_err err,
  * them, as ath_trainer_value does, where they are a device's and were not fetched since the last step. */
 ATH_MUST ath_err ath_trainer_digest(ath_trainer *trainer, ath_hash *out);
 /* The same of their average, which no update mends; {0} where none is kept. */
-ath_hash ath_trainer_average_digest(const ath_trainer *trainer);
+ATH_MUST ath_err ath_trainer_average_digest(const ath_trainer *trainer, ath_hash *out);
 
 /* The trainable parameters by name, in the slab's order; the list is valid until destroy. */
 int32_t ath_trainer_params(const ath_trainer *trainer, const ath_plan_param **out);
