@@ -38,13 +38,14 @@ static __global__ void add(sums s, int32_t block, double *square)
     const int64_t first = i_block * block, end = first + block < s.n ? first + block : s.n;
     const bool is_last = s.turn[ATH_TURN_LAST] != 0;
     float *to = is_last ? s.y : s.part + s.turn[ATH_TURN_AT] * s.n, some[AT_ONCE];
+    const bool is_there = to == s.x && s.turn[ATH_TURN_BEFORE] <= s.turn[ATH_TURN_AT];
     double sum = 0;
 
     for (int64_t i = first + threadIdx.x % LANES; i < end; i += LANES * AT_ONCE) {
         add_up(s, i, end, some);
 #pragma unroll
         for (int j = 0; j < AT_ONCE; j++) {
-            if (i + j * LANES < end) to[i + j * LANES] = some[j];
+            if (!is_there && i + j * LANES < end) to[i + j * LANES] = some[j];
             sum += (double)some[j] * (double)some[j];
         }
     }

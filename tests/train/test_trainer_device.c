@@ -61,6 +61,7 @@ static ath_err create(ath_device *device, bool is_fast, ath_trainer **out)
                                    .weight_decay = 0.01,
                                    .ema_decay = 0.5,
                                    .digest_every = DIGEST_EVERY,
+                                   .bucket_bytes = 16 << 10,
                                    .seed = 7,
                                    .load = load,
                                    .load_context = base};
@@ -159,6 +160,7 @@ static void check_flip(void)
 
     CHECK_OK(ath_device_create_sim(5, &sim));
     CHECK_OK(create(sim, false, &t));
+    if (!t) return;
     for (int32_t i = 0; i < DIGEST_EVERY; i++) CHECK_OK(run_step(t, i, &out));
     ath_trainer_params(t, &p);
     const size_t bytes = ath_desc_bytes(&p->desc);

@@ -93,8 +93,10 @@ static void record(const ath_trainer_opts *o, ath_net *n, ath_train_shape shape)
 
 ath_err ath_train_plan(const ath_trainer_opts *opts, ath_train_shape shape, ath_plan **out)
 {
-    const ath_plan_opts plan = {
-        .backend = opts->backend, .n_threads = opts->n_threads, .recompute = opts->recompute};
+    const ath_plan_opts plan = {.backend = opts->backend,
+                                .n_threads = opts->n_threads,
+                                .recompute = opts->recompute,
+                                .bucket_bytes = opts->bucket_bytes};
     ath_net *net = NULL;
     ath_err err = ATH_OK;
 

@@ -21,13 +21,14 @@ typedef struct update_job {
     ath_call call;
 } update_job;
 
-/* Neighbours in a slice of this rank that have one rate; the gaps between parameters hold zeros. */
+/* Neighbours in a slice of this rank, or in slices that follow one another, that have one rate; the gaps
+ * between parameters hold zeros. */
 typedef struct run {
     ath_site site;
-    update_job job; /* of the step */
-    int32_t bucket, group;
-    int64_t first, n;  /* in the bucket */
-    int64_t moment_at; /* in this rank's moments */
+    update_job job;        /* of the step */
+    int32_t bucket, group; /* the first one's bucket */
+    int64_t first, n;      /* in the bucket */
+    int64_t moment_at;     /* in this rank's moments */
 } run;
 
 struct ath_optimizer {
@@ -53,13 +54,20 @@ static void *at(ath_buf buf, int64_t element)
     return (float *)buf.address + element;
 }
 
+/* The last run of the bucket before, where one launch can take what follows too: on a device all sums are
+ * there before the first is used, one bucket behind the other. */
+static run *last_run(const ath_optimizer *o)
+{
+    return ath_reduce_is_on_device(o->on.reduce) && o->n_runs ? &o->runs[o->n_runs - 1] : NULL;
+}
+
 /* [first, first + n) of bucket k, cut where the rate changes. */
 static ath_err add_runs(ath_optimizer *o, int32_t k, int64_t first, int64_t n)
 {
     const ath_plan_param *params = NULL;
     const int32_t n_params = ath_plan_trainables(o->on.plan, &params);
-    int64_t begin = 0;
-    run *last = NULL;
+    int64_t begin = 0, last_begin = 0;
+    run *last = last_run(o);
 
     ath_plan_bucket_span(o->on.plan, k, &begin);
     for (int32_t i = 0; i < n_params; i++) {
@@ -71,7 +79,8 @@ static ath_err add_runs(ath_optimizer *o, int32_t k, int64_t first, int64_t n)
         if (to > first + n) to = first + n;
         if (params[i].bucket != k || from >= to) continue;
         if (last && last->group == group) {
-            last->n = to - last->first;
+            ath_plan_bucket_span(o->on.plan, last->bucket, &last_begin);
+            last->n = begin + to - last_begin - last->first;
             continue;
         }
         ATH_TRY(ath_mem_grow(&o->runs, o->n_runs, &o->runs_room, sizeof *o->runs, "runs"));
@@ -229,7 +238,7 @@ static ath_err update_slice(void *context, int32_t bucket, int64_t first, int64_
     for (int32_t i = 0; i < o->n_runs; i++) {
         run *r = &o->runs[i];
         if (r->bucket != bucket) continue;
-        ATH_ASSERT(r->first >= first && r->first + r->n <= first + n);
+        ATH_ASSERT(r->first >= first);
         ATH_TRY(update_run(o, r, summed + (r->first - first)));
     }
     if (is_staged) return move_values(o, bucket, first, n, FETCH);

@@ -50,6 +50,7 @@ typedef struct ath_trainer_opts {
     double ema_decay;     /* 0: no average is kept */
     int64_t digest_every; /* steps between two looks at the frozen weights (where the device is not
                              the host: at its trained ones instead); 0: none */
+    size_t bucket_bytes;  /* of gradients that are reduced together; 0: as the plan likes */
     uint64_t seed;        /* of the adapter's first values */
     ath_trainer_load_fn *load;
     void *load_context; /* borrowed until destroy */
