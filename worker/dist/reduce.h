@@ -41,7 +41,7 @@ typedef struct ath_reduce_opts {
     int32_t n_buckets;
     const int64_t *counts; /* numbers in each bucket; borrowed for the call */
     bool is_fast;
-    ath_reduce_on on; /* with one rank: ENOTSUP */
+    ath_reduce_on on; /* with one rank alone; else ENOTSUP */
 } ath_reduce_opts;
 
 /* Refuses on all ranks what one of them must refuse. */
@@ -91,7 +91,8 @@ typedef ath_err (*ath_slice_fn)(void *context, int32_t bucket, int64_t first, in
                                 float *grad);
 
 /* After finish: calls `update` for the slices of this rank, in the order of buckets, and where there are
- * more ranks gathers `values[bucket]`, of which each gives its slice. The first failure of any rank is everybody's. */
+ * more ranks gathers `values[bucket]`, of which each gives its slice. The first failure of any rank is
+ * everybody's. */
 ATH_MUST ath_err ath_reduce_update(ath_reduce *reduce, ath_slice_fn update, void *context,
                                    float *const *values);
 

@@ -91,9 +91,9 @@ typedef struct ath_trainer_rates {
 typedef struct ath_trainer_step {
     double norm;  /* of the gradient before clipping; the same on all ranks */
     bool skipped; /* it was not finite, or some loss: nothing was changed, on any rank */
-    ath_hash
-        digest; /* ath_trainer_digest; {0} where a device that sums for itself holds them, but before
-                        steps that look (digest_every): nobody fetched them */
+    /* ath_trainer_digest; {0} where a device that sums for itself holds them and nobody looked: it is
+     * there before steps that look (digest_every) */
+    ath_hash digest;
 } ath_trainer_step;
 /* `err` is this rank's outcome so far: where any rank failed, all get its error and nothing changes.
  * EPEER, naming the rank, where its trained parameters are not those that the last step left, or frozen
@@ -122,8 +122,9 @@ ATH_MUST ath_err ath_trainer_value(ath_trainer *trainer, const char *name, bool 
  */
 typedef struct ath_trainer_state {
     int64_t n_updates; /* of the optimizer: steps that were not skipped */
-    ath_hash digest;   /* of the values as the last step, or restore, left them; where nobody had
-                                 fetched them since, as they are */
+    /* of the values as the last step, or restore, left them; where nobody had fetched them since, as they
+     * are */
+    ath_hash digest;
     float *value, *average;   /* NULL: no average is kept */
     float *moment1, *moment2; /* NULL on other ranks */
 } ath_trainer_state;
