@@ -3,7 +3,7 @@
  * micro-batches, exact and fast, on the simulated device in any order of its streams, step by step and
  * captured. Taking out the wait for the gradients of any bucket, of the first run or of the capture, is found
  * by some seed. A step that was spoiled has no norm, one that failed leaves nothing behind, and what comes
- * in another order is refused.
+ * in another order is refused. Every allocation that fails is an error, and nothing is lost.
  *
  * Compiled with ATH_SHIM the sums are made by the CUDA kernel, on the host (tests/cuda).
  */
@@ -213,6 +213,27 @@ static void check_faults(const bench *host)
     release(&sim);
 }
 
+/* Every allocation fails in turn: nothing is lost. */
+static void check_memory(void)
+{
+    const setup s = {.is_sim = true};
+    bench b = {0};
+    int n_failed = 0;
+
+    CHECK_OK(make(&s, &b));
+    ath_reduce_destroy(&b.reduce);
+    const int64_t held = ath_mem_get_stats().n_held;
+    for (int64_t k = 1; k < 100 && !b.reduce; k++) {
+        ath_mem_fail_from(k);
+        const ath_err err = make_reduce(&s, &b);
+        ath_mem_fail_from(0);
+        n_failed += err == ATH_ENOMEM;
+        if (err) CHECK_EQ(ath_mem_get_stats().n_held, held);
+    }
+    CHECK(b.reduce && n_failed > 10);
+    release(&b);
+}
+
 int main(void)
 {
     bench exact = {0}, fast = {0};
@@ -229,6 +250,8 @@ int main(void)
     if (!ATH_SHIM) check_waits(&exact);
     ath_test_begin("faults");
     check_faults(&exact);
+    ath_test_begin("memory");
+    check_memory();
     release(&exact);
     release(&fast);
     return ath_test_end();

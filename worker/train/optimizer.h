@@ -17,7 +17,7 @@ typedef struct ath_optimizer_on {
     const ath_plan *plan; /* whose buckets are reduced */
     ath_slab *slab;
     ath_reduce *reduce;
-    float *values; /* the slab's for the host: itself, or a copy that each step renews */
+    float *values; /* the slab's for the host: itself, or a copy that is new where the host sums */
 } ath_optimizer_on;
 
 /* Local. Backend, threads, betas, eps, decay and max_norm of `opts`. */
