@@ -86,6 +86,12 @@ static ath_err check_bwd(judge *j, const char *what, const ath_how *how)
     return err;
 }
 
+/* Which gradients are wanted is a matter of branches, and smaller shapes take them all. */
+static bool is_long(const ath_site *site)
+{
+    return site->op->flop && site->op->flop(site) > 4e9;
+}
+
 static ath_err check(judge *j, const ath_setup *s)
 {
     const ath_how how = {.threads = s->threads, .fill = 0xff, .wanted = j->got.wanted};
@@ -101,7 +107,7 @@ static ath_err check(judge *j, const ath_setup *s)
                       &(ath_how){.threads = s->threads, .fill = 0xff, .wanted = all, .add = all}));
     }
     for (uint32_t i = 0; i < ATH_MAX_IN; i++)
-        if (all >> i & 1 && all != 1u << i)
+        if (all >> i & 1 && all != 1u << i && !is_long(&j->got.site))
             ATH_TRY(check_bwd(j, "bwd alone",
                               &(ath_how){.threads = s->threads, .fill = 0xff, .wanted = 1u << i}));
     if (!frozen) return ATH_OK;
