@@ -105,3 +105,26 @@ void feed_make(feed *f, int32_t step, int32_t leaf, int32_t n_samples, int32_t n
                            .weight = f->weight,
                            .ids = f->ids};
 }
+
+ath_trainer_opts feed_opts(ath_st *base, const ath_lora *adapter, int32_t n_leaves_max)
+{
+    return (ath_trainer_opts){.spec = ath_model_tiny,
+                              .backend = ATH_CPU,
+                              .dtype = ATH_F32,
+                              .n_threads = 1,
+                              .trains_unet = true,
+                              .trains_text = true,
+                              .lora = adapter,
+                              .clip_skip = 1,
+                              .n_chunks = 1,
+                              .n_leaves_max = n_leaves_max,
+                              .max_norm = 0.05,
+                              .beta1 = 0.9,
+                              .beta2 = 0.999,
+                              .eps = 1e-8,
+                              .weight_decay = 0.01,
+                              .ema_decay = 0.5,
+                              .seed = 7,
+                              .load = feed_load,
+                              .load_context = base};
+}

@@ -15,6 +15,10 @@ uint32_t feed_mix(uint32_t stream, uint32_t i);
 ATH_MUST ath_err feed_load(void *context, const ath_plan *plan, ath_weights *weights,
                            ath_slab *slab);
 
+/* A trainer of the tiny model in F32 on the host, both networks, with the adapter or NULL; `base` is the open
+ * models.safetensors. A test changes what it is about. */
+ath_trainer_opts feed_opts(ath_st *base, const ath_lora *adapter, int32_t n_leaves_max);
+
 enum { FEED_SAMPLES = 2, FEED_LATENTS = FEED_SAMPLES * 96 * 4, FEED_IDS = FEED_SAMPLES * 3 * 77 };
 
 /* A micro-batch with the memory that `in` points into. */

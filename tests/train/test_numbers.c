@@ -59,26 +59,9 @@ ath_err __wrap_ath_reduce_hook(void *context, int32_t bucket, void *grads, int64
 
 static ath_err create(const ath_lora *adapter, ath_trainer **out)
 {
-    const ath_trainer_opts opts = {.spec = ath_model_tiny,
-                                   .backend = ATH_CPU,
-                                   .dtype = ATH_F32,
-                                   .n_threads = 1,
-                                   .trains_unet = true,
-                                   .trains_text = true,
-                                   .lora = adapter,
-                                   .clip_skip = 1,
-                                   .n_chunks = 1,
-                                   .n_leaves_max = N_LEAVES,
-                                   .max_norm = 0.05,
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.999,
-                                   .eps = 1e-8,
-                                   .weight_decay = 0.01,
-                                   .ema_decay = 0.5,
-                                   .digest_every = DIGEST_EVERY,
-                                   .seed = 7,
-                                   .load = feed_load,
-                                   .load_context = base};
+    ath_trainer_opts opts = feed_opts(base, adapter, N_LEAVES);
+
+    opts.digest_every = DIGEST_EVERY;
     return ath_trainer_create(&opts, out);
 }
 

@@ -42,29 +42,13 @@ typedef struct result {
 
 static ath_err create(ath_device *device, bool is_fast, ath_trainer **out)
 {
-    const ath_trainer_opts opts = {.spec = ath_model_tiny,
-                                   .backend = ATH_CPU,
-                                   .device = device,
-                                   .dtype = ATH_F32,
-                                   .n_threads = 1,
-                                   .trains_unet = true,
-                                   .trains_text = true,
-                                   .lora = &lora,
-                                   .clip_skip = 1,
-                                   .n_chunks = 1,
-                                   .n_leaves_max = N_LEAVES,
-                                   .reduces_fast = is_fast,
-                                   .max_norm = 0.05,
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.999,
-                                   .eps = 1e-8,
-                                   .weight_decay = 0.01,
-                                   .ema_decay = 0.5,
-                                   .digest_every = DIGEST_EVERY,
-                                   .bucket_bytes = 16 << 10,
-                                   .seed = 7,
-                                   .load = load,
-                                   .load_context = base};
+    ath_trainer_opts opts = feed_opts(base, &lora, N_LEAVES);
+
+    opts.device = device;
+    opts.reduces_fast = is_fast;
+    opts.digest_every = DIGEST_EVERY;
+    opts.bucket_bytes = 16 << 10;
+    opts.load = load;
     return ath_trainer_create(&opts, out);
 }
 

@@ -44,26 +44,12 @@ static ath_err load_but_last(void *context, const ath_plan *plan, ath_weights *w
 static ath_err create(ath_dtype dtype, const ath_lora *adapter, ath_trainer_load_fn *load,
                       ath_trainer **out)
 {
-    const ath_trainer_opts opts = {.spec = ath_model_tiny,
-                                   .backend = backend,
-                                   .device = device,
-                                   .dtype = dtype,
-                                   .n_threads = 1,
-                                   .trains_unet = true,
-                                   .trains_text = true,
-                                   .lora = adapter,
-                                   .clip_skip = 1,
-                                   .n_chunks = 1,
-                                   .n_leaves_max = N_LEAVES,
-                                   .max_norm = 0.05,
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.999,
-                                   .eps = 1e-8,
-                                   .weight_decay = 0.01,
-                                   .ema_decay = 0.5,
-                                   .seed = 7,
-                                   .load = load,
-                                   .load_context = base};
+    ath_trainer_opts opts = feed_opts(base, adapter, N_LEAVES);
+
+    opts.backend = backend;
+    opts.device = device;
+    opts.dtype = dtype;
+    opts.load = load;
     return ath_trainer_create(&opts, out);
 }
 
