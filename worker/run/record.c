@@ -336,7 +336,7 @@ ath_err ath_record_step(ath_run *r, const ath_run_step *s)
     fact[STATE_DUE] = ath_dist_rank() == 0 && ath_state_is_due(r);
     const bool looks = s->i % r->opts->job->train->digest_every == 0;
     put_digest(s->done.digest, fact + DIGEST);
-    if (looks) ATH_TRY(ath_trainer_average_digest(r->trainer, &average));
+    if (looks) ATH_TRY(ath_dist_agree(ath_trainer_average_digest(r->trainer, &average)));
     put_digest(average, fact + AVERAGE);
     ATH_TRY(ath_dist_gather(r->own, s->n_own * PER_SAMPLE + N_FACTS, r->all, n_all));
     const double *at = r->all;

@@ -558,9 +558,9 @@ int64_t ath_trainer_n_updates(const ath_trainer *t)
 
 ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
 {
-    ATH_TRY(ath_dist_agree(make_moments(t)));
     float *average = NULL;
 
+    ATH_TRY(ath_dist_agree(make_moments(t)));
     ATH_TRY(ath_dist_agree(note_values(t)));
     ATH_TRY(ath_dist_agree(fetch_average(t, &average)));
     ATH_TRY(ath_optimizer_collect(t->optimizer, &t->moments));
@@ -573,6 +573,15 @@ ath_err ath_trainer_collect(ath_trainer *t, ath_trainer_state *out)
     return ATH_OK;
 }
 
+/* What was put where the host sees the values is theirs. */
+static ath_err take_values(ath_trainer *t)
+{
+    ATH_TRY(store_values(t));
+    t->is_fetched = true;
+    t->has_left = false;
+    return note_values(t);
+}
+
 ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
 {
     int64_t n_updates = ath_dist_rank() == 0 ? state->n_updates : 0;
@@ -580,13 +589,12 @@ ath_err ath_trainer_restore(ath_trainer *t, const ath_trainer_state *state)
 
     ATH_TRY(ath_dist_share(&n_updates, sizeof n_updates));
     ATH_TRY(ath_dist_share(t->values, slab_bytes(t)));
-    ATH_TRY(store_values(t));
-    t->is_fetched = true;
-    t->has_left = false;
-    ATH_TRY(note_values(t));
-    ATH_TRY(fetch_average(t, &average));
-    if (average) ATH_TRY(ath_dist_share(average, slab_bytes(t)));
-    if (average) ATH_TRY(ath_ema_store(t->ema));
+    ATH_TRY(ath_dist_agree(take_values(t)));
+    ATH_TRY(ath_dist_agree(fetch_average(t, &average)));
+    if (average) {
+        ATH_TRY(ath_dist_share(average, slab_bytes(t)));
+        ATH_TRY(ath_dist_agree(ath_ema_store(t->ema)));
+    }
     return ath_optimizer_restore(t->optimizer, &t->moments, n_updates);
 }
 
