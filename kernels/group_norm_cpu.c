@@ -32,7 +32,8 @@ typedef struct norm {
     float *spread;     /* [images, 4, width]: what a group knows, by channel */
 } norm;
 
-/* Pixels of a block: more than block_rows where an image still has eight, for partials are read again. */
+/* Pixels of a block: more than block_rows where an image still has eight, for partials are read again;
+ * never fewer, so that the scratch of group_norm.c is enough. */
 static int64_t rows_of(int64_t pixels, int64_t c)
 {
     int64_t rows = block_rows(c);

@@ -51,8 +51,8 @@ static inline void span_store(void *p, ath_dtype dtype, int64_t i, int64_t end, 
     }
 }
 
-/* Whether `bytes` bytes written to p in whole lines had better go past the caches: they are more than
- * a core's own cache keeps, and rows of `row` elements begin on lines. */
+/* Whether `bytes` bytes written to p in whole lines had better go past the caches: they would
+ * not stay in a core's own beside what is read for them, and rows of `row` elements begin on lines. */
 static inline bool span_streams(const void *p, ath_dtype dtype, int64_t row, int64_t count)
 {
     const int64_t size = dtype == ATH_F32 ? 4 : 2;
